@@ -132,7 +132,7 @@ wait_ready() {
     until answers "${b##*:}"; do
       sleep 0.2
       for i in $(seq "$nodes"); do
-        alive "$i" || die "node $i ended while it started; see $run/$i/node.log"
+        kill -0 "$(cat "$run/$i/pid")" 2>/dev/null || die "node $i ended while it started; see $run/$i/node.log"
       done
       [ $SECONDS -lt $deadline ] || die "no answer from $b within 120 s; see $run/*/node.log"
     done

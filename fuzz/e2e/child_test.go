@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// child is a process under test. What it prints is kept in a file and shown when the test fails.
+type child struct {
+	cmd  *exec.Cmd
+	log  string // path
+	done chan struct{}
+	err  error // of Wait; read after done
+}
+
+// start runs cmd. Whatever happens, it does not outlive the test.
+func start(t testing.TB, cmd *exec.Cmd) *child {
+	t.Helper()
+	log, err := os.CreateTemp(logDir(t), "child-*.log")
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = log, log
+	c := &child{cmd: cmd, log: log.Name(), done: make(chan struct{})}
+	require.NoError(t, cmd.Start())
+	require.NoError(t, log.Close())
+	go func() {
+		c.err = cmd.Wait()
+		close(c.done)
+	}()
+	t.Cleanup(func() {
+		c.kill()
+		if t.Failed() {
+			t.Logf("%s\n%s", strings.Join(cmd.Args, " "), c.tail())
+		}
+	})
+	return c
+}
+
+// logDir is where the logs of one test's children are; removed with the test.
+func logDir(t testing.TB) string {
+	dir := filepath.Join(os.TempDir(), "noecho-e2e-logs-"+strings.ReplaceAll(t.Name(), "/", "-"))
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (c *child) alive() bool {
+	select {
+	case <-c.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill is SIGKILL, and returns when the process is gone.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill() // gone already is as good
+	<-c.done
+}
+
+// term is SIGTERM and waits for the exit code.
+func (c *child) term(t testing.TB, limit time.Duration) int {
+	t.Helper()
+	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
+	return c.wait(t, limit)
+}
+
+// wait returns the exit code, -1 for a signal.
+func (c *child) wait(t testing.TB, limit time.Duration) int {
+	t.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(limit):
+		require.FailNow(t, "still running", "%s\nafter %s\n%s", strings.Join(c.cmd.Args, " "), limit, c.tail())
+	}
+	var exit *exec.ExitError
+	if errors.As(c.err, &exit) {
+		return exit.ExitCode()
+	}
+	require.NoError(t, c.err)
+	return 0
+}
+
+// output is all the process has printed so far.
+func (c *child) output() string {
+	b, err := os.ReadFile(c.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func (c *child) tail() string {
+	out := c.output()
+	return out[max(0, len(out)-6000):]
+}

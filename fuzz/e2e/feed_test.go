@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// feed is the producer: it writes a plan to the input topic at a steady rate and does not care who is dead meanwhile.
+type feed struct {
+	plan *plan // owned by run until done is closed
+	done chan struct{}
+	err  error // read after done
+}
+
+// startFeed produces records records at rate a second, partitions drawn at random.
+func startFeed(ctx context.Context, b *broker, topic string, seed uint64, records, rate int) *feed {
+	f := &feed{plan: newPlan(seed), done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		f.err = f.run(ctx, b, topic, rand.New(rand.NewPCG(seed, partitions)), records, rate)
+	}()
+	return f
+}
+
+func (f *feed) run(ctx context.Context, b *broker, topic string, rng *rand.Rand, records, rate int) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(b.addrs, ",")...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	var failed atomic.Pointer[error]
+	start := time.Now()
+	for i := range records {
+		p := rng.IntN(partitions)
+		want := f.plan.parts[p].offset
+		cl.Produce(ctx, f.plan.take(p, topic), func(r *kgo.Record, err error) {
+			if err == nil && r.Offset != want {
+				err = fmt.Errorf("partition %d: planned for offset %d, stored at %d", r.Partition, want, r.Offset)
+			}
+			if err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
+		})
+		if err := failed.Load(); err != nil {
+			return *err
+		}
+		if i%64 == 0 {
+			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		}
+	}
+	if err := cl.Flush(ctx); err != nil {
+		return err
+	}
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (f *feed) finished() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}

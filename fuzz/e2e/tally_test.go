@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// sourceHeader is where the relay says which input record an output record is.
+const sourceHeader = "noecho-source"
+
+// tally judges an output topic against the plan of its input: each original once, unchanged, in order in its partition,
+// and nothing else.
+type tally struct {
+	plan  *plan
+	input string // topic
+	seen  [partitions][]uint32
+	last  [partitions]int // largest original seen so far, -1 at first
+
+	out, repeated, disordered, foreign int
+	notes                              []string // the first few complaints
+}
+
+func newTally(p *plan, input string) *tally {
+	t := &tally{plan: p, input: input}
+	for i := range t.seen {
+		t.seen[i] = make([]uint32, len(p.parts[i].firsts))
+		t.last[i] = -1
+	}
+	return t
+}
+
+func (t *tally) add(r *kgo.Record) {
+	t.out++
+	n, err := t.identify(r)
+	if err != nil {
+		t.foreign++
+		t.note(r, err.Error())
+		return
+	}
+	p := r.Partition
+	t.seen[p][n]++
+	switch {
+	case t.seen[p][n] > 1:
+		t.repeated++
+		t.note(r, fmt.Sprintf("original %d once more", n))
+	case n < t.last[p]:
+		t.disordered++
+		t.note(r, fmt.Sprintf("original %d after %d", n, t.last[p]))
+	}
+	t.last[p] = max(t.last[p], n)
+}
+
+// identify says which original a record is, or in what it differs from every one.
+func (t *tally) identify(r *kgo.Record) (int, error) {
+	partition, n, err := parse(r.Value)
+	if err != nil {
+		return 0, fmt.Errorf("not ours: %w", err)
+	}
+	if partition != r.Partition || int(partition) >= partitions {
+		return 0, fmt.Errorf("belongs to partition %d", partition)
+	}
+	q := &t.plan.parts[partition]
+	if n < 0 || n >= len(q.firsts) {
+		return 0, fmt.Errorf("original %d was never produced", n)
+	}
+	if !bytes.Equal(r.Value, q.value(n)) || !bytes.Equal(r.Key, q.key(n)) {
+		return 0, fmt.Errorf("key or value of original %d changed", n)
+	}
+	if got, want := r.Timestamp.UnixMilli(), t.plan.base+q.firsts[n]; got != want {
+		return 0, fmt.Errorf("timestamp of original %d is %d, was %d", n, got, want)
+	}
+	source := fmt.Sprintf("%s/%d/%d", t.input, partition, q.firsts[n])
+	if len(r.Headers) != 2 || r.Headers[0].Key != traceHeader || !bytes.Equal(r.Headers[0].Value, q.trace(n)) ||
+		r.Headers[1].Key != sourceHeader || string(r.Headers[1].Value) != source {
+		return 0, fmt.Errorf("headers of original %d are %v, want %s and %s=%s", n, r.Headers, traceHeader, sourceHeader, source)
+	}
+	return n, nil
+}
+
+func (t *tally) note(r *kgo.Record, what string) {
+	if len(t.notes) < 10 {
+		t.notes = append(t.notes, fmt.Sprintf("partition %d offset %d: %s", r.Partition, r.Offset, what))
+	}
+}
+
+func (t *tally) lost() (lost int) {
+	for p, seen := range t.seen {
+		for n, times := range seen {
+			if times > 0 {
+				continue
+			}
+			lost++
+			if len(t.notes) < 20 {
+				t.notes = append(t.notes, fmt.Sprintf("partition %d: original %d (offset %d) is missing", p, n, t.plan.parts[p].firsts[n]))
+			}
+		}
+	}
+	return lost
+}
+
+// verdict is nil when the output is what it must be.
+func (t *tally) verdict() error {
+	lost := t.lost()
+	if lost+t.repeated+t.disordered+t.foreign == 0 && t.out == t.plan.originals() {
+		return nil
+	}
+	return &wrongOutput{Lost: lost, Repeated: t.repeated, Disordered: t.disordered, Foreign: t.foreign, Notes: t.notes}
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d in, %d copies among them, %d out, %d lost, %d repeated, %d out of order, %d changed",
+		t.plan.records(), t.plan.records()-int64(t.plan.originals()), t.out, t.lost(), t.repeated, t.disordered, t.foreign)
+}
+
+type wrongOutput struct {
+	Lost, Repeated, Disordered, Foreign int
+	Notes                               []string
+}
+
+func (w *wrongOutput) Error() string {
+	return fmt.Sprintf("%d lost, %d repeated, %d out of order, %d changed:\n  %s",
+		w.Lost, w.Repeated, w.Disordered, w.Foreign, strings.Join(w.Notes, "\n  "))
+}
