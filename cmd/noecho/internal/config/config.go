@@ -1,0 +1,93 @@
+package config
+
+import "time"
+
+// Config is every setting of `noecho run`. The zero value is of no use; start from Default. Field docs are in the
+// table of Settings, which is what users read.
+type Config struct {
+	// Kafka.
+	Brokers        []string
+	Input, Output  string
+	Group          string
+	InstanceID     string
+	ClientID       string
+	Key            string
+	OnMissingKey   string
+	StartAt        string
+	CommitInterval time.Duration
+
+	// Connection.
+	TLS                   bool
+	TLSCA                 string
+	TLSCert, TLSKey       string
+	TLSServerName         string
+	TLSInsecureSkipVerify bool
+	SASLMechanism         string
+	SASLUsername          string
+	SASLPassword          string
+	SASLPasswordFile      string
+
+	// Store.
+	DataDir      string
+	Window       time.Duration
+	Buckets      int
+	Refresh      bool
+	MaxKeys      int64
+	MaxBytes     Size
+	OnFull       string
+	MaxClockLead time.Duration
+	Hash         string
+	HashSeed     string
+	HashSeedFile string
+	Filter       string
+	FilterBits   int
+	MemoryBytes  Size
+	CacheBytes   Size
+	SegmentBytes Size
+
+	// Service.
+	MetricsAddr string
+	Pprof       bool
+	LogLevel    string
+	LogFormat   string
+}
+
+// Off switches the metrics listener off when it is the value of metrics_addr. An empty value can't do that: an empty
+// variable means "not set" (compose files and CI systems write them by the dozen).
+const Off = "off"
+
+// Default returns the settings that hold where nothing else is said.
+func Default() Config {
+	return Config{
+		ClientID: "noecho",
+		// Key and value together: right for byte-identical copies without knowing the schema, and never wrong in the
+		// dangerous direction (two different messages never share a payload).
+		Key: "payload",
+		// A record that can't be judged is passed on. Dropping it would lose it, stopping would let one bad record
+		// hold up a partition.
+		OnMissingKey: "pass",
+		StartAt:      "earliest",
+		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
+		CommitInterval: time.Second,
+		Window:         24 * time.Hour,
+		Buckets:        6,
+		OnFull:         "shrink",
+		MaxClockLead:   time.Hour,
+		Hash:           "xxh3",
+		Filter:         "sliced",
+		FilterBits:     16,
+		MemoryBytes:    256 << 20,
+		CacheBytes:     64 << 20,
+		SegmentBytes:   64 << 20,
+		// Loopback: metrics and pprof are nobody else's business unless the operator says so.
+		MetricsAddr: "127.0.0.1:9464",
+		LogLevel:    "info",
+		LogFormat:   "text",
+	}
+}
+
+// TLSEnabled reports whether connections are encrypted: asked for by tls, or implied by any other tls_* setting, since
+// nobody names a CA and wants plain text.
+func (c *Config) TLSEnabled() bool {
+	return c.TLS || c.TLSCA != "" || c.TLSCert != "" || c.TLSKey != "" || c.TLSServerName != "" || c.TLSInsecureSkipVerify
+}

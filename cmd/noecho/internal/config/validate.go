@@ -1,0 +1,239 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limits of the settings. A limit is what the parts below can do, or the point beyond which a value is surely a typing error.
+const (
+	bucketsMax     = 6 // 8 planes of the filter: the window's G+1 live buckets, and one being cleared
+	filterBitsMin  = 4
+	filterBitsMax  = 64
+	memoryBytesMin = 1 << 20
+	segmentMin     = 1 << 20
+	segmentMax     = 1 << 30
+	commitMin      = 10 * time.Millisecond
+	commitMax      = time.Minute
+	seedDigits     = 32
+)
+
+// topicName is Kafka's own rule (org.apache.kafka.common.internals.Topic).
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// validate adds a sentence for every rule the configuration breaks. A setting that could not be parsed has been
+// reported already and is not judged.
+func (l *Loaded) validate(errs *Error) {
+	v := validator{l, errs}
+	v.choices()
+	v.kafka()
+	v.connection()
+	v.store()
+	v.service()
+}
+
+type validator struct {
+	*Loaded
+	errs *Error
+}
+
+// fail reports a broken rule of the setting, once.
+func (v validator) fail(setting, format string, args ...any) {
+	if !v.errs.has(setting) {
+		v.errs.add(setting, "%s %s%s", setting, fmt.Sprintf(format, args...), v.from(setting))
+	}
+}
+
+// from names the origin of a value that was not left at its default.
+func (v validator) from(setting string) string {
+	if o := v.Origin(setting); o != originDefault {
+		return " (from " + o + ")"
+	}
+	return ""
+}
+
+// require reports a setting that has no value.
+func (v validator) require(setting, value, what string) bool {
+	if value == "" {
+		s := Lookup(setting)
+		v.fail(setting, "is missing: name %s with --%s, %s or `%s:` in the file", what, s.Flag(), s.Env(), s.Name)
+	}
+	return value != ""
+}
+
+func (v validator) choices() {
+	for i := range Settings {
+		s := &Settings[i]
+		text := s.text(&v.Config)
+		if s.Values == nil || slices.Contains(s.Values, text) {
+			continue
+		}
+		if text == "" && s.Name == "sasl_mechanism" { // no log in
+			continue
+		}
+		v.fail(s.Name, "is %q; choose %s", text, oneOf(s.Values))
+	}
+}
+
+func (v validator) kafka() {
+	if v.require("brokers", strings.Join(v.Brokers, ","), "one broker or more, host:port,") {
+		for _, b := range v.Brokers {
+			if problem := brokerProblem(b); problem != "" {
+				v.fail("brokers", "holds %q: %s", b, problem)
+			}
+		}
+	}
+	inputSet := v.require("input", v.Input, "the topic to read")
+	if inputSet && !legalTopic(v.Input) {
+		v.fail("input", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", v.Input)
+	}
+	if v.require("output", v.Output, "the topic to write") {
+		if !legalTopic(v.Output) {
+			v.fail("output", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", v.Output)
+		}
+		if v.Output == v.Input {
+			v.fail("output", "is the input topic; noecho would drop what it writes, so name another topic")
+		}
+	}
+	v.require("group", v.Group, "the consumer group")
+	v.require("client_id", v.ClientID, "this client")
+	if v.CommitInterval < commitMin || v.CommitInterval > commitMax {
+		v.fail("commit_interval", "is %s; choose between %s and %s", shortDuration(v.CommitInterval), commitMin, shortDuration(commitMax))
+	}
+}
+
+func (v validator) connection() {
+	for _, file := range []struct{ setting, path string }{
+		{"tls_ca", v.TLSCA}, {"tls_cert", v.TLSCert}, {"tls_key", v.TLSKey},
+	} {
+		if file.path == "" {
+			continue
+		}
+		if f, err := os.Open(file.path); err != nil {
+			v.fail(file.setting, "cannot be read: %v; check the path and its permissions", err)
+		} else {
+			f.Close()
+		}
+	}
+	switch {
+	case v.TLSCert != "" && v.TLSKey == "":
+		v.fail("tls_key", "is missing: tls_cert needs the key that belongs to it")
+	case v.TLSKey != "" && v.TLSCert == "":
+		v.fail("tls_cert", "is missing: tls_key needs the certificate that belongs to it")
+	}
+	if v.SASLMechanism == "" {
+		for _, s := range []struct{ setting, value string }{
+			{"sasl_username", v.SASLUsername}, {"sasl_password", v.SASLPassword}, {"sasl_password_file", v.SASLPasswordFile},
+		} {
+			if s.value != "" && !v.errs.has("sasl_mechanism") {
+				v.fail("sasl_mechanism", "is missing: %s is set, so choose %s", s.setting, oneOf(Lookup("sasl_mechanism").Values))
+			}
+		}
+		return
+	}
+	v.require("sasl_username", v.SASLUsername, "the user")
+	if v.SASLPassword == "" && !v.errs.has("sasl_password_file") {
+		v.fail("sasl_password", "is missing: set NOECHO_SASL_PASSWORD, or name a file that holds it with --sasl-password-file")
+	}
+}
+
+func (v validator) store() {
+	v.require("data_dir", v.DataDir, "the directory of the store")
+	if v.Buckets < 1 || v.Buckets > bucketsMax {
+		v.fail("buckets", "is %d; choose 1 to %d", v.Buckets, bucketsMax)
+	}
+	if v.Window <= 0 {
+		v.fail("window", "is %s, so nothing would ever be a duplicate; choose how long copies can be apart, like 24h", v.Window)
+	} else if v.Window < time.Second {
+		v.fail("window", "is %s; the shortest is 1s", v.Window)
+	}
+	for _, n := range []struct {
+		setting string
+		value   int64
+	}{{"max_keys", v.MaxKeys}, {"max_bytes", int64(v.MaxBytes)}, {"cache_bytes", int64(v.CacheBytes)}} {
+		if n.value < 0 {
+			v.fail(n.setting, "is negative; choose 0 or more")
+		}
+	}
+	if v.MaxClockLead == 0 {
+		v.fail("max_clock_lead", "is 0, so that every producer whose clock is a moment ahead would be ignored; choose a time like 1h, or -1s to trust all clocks")
+	}
+	if v.FilterBits < filterBitsMin || v.FilterBits > filterBitsMax {
+		v.fail("filter_bits", "is %d; choose %d to %d (16 is right for nearly all)", v.FilterBits, filterBitsMin, filterBitsMax)
+	}
+	if v.MemoryBytes < memoryBytesMin {
+		v.fail("memory_bytes", "is %s; the least is %s", v.MemoryBytes, Size(memoryBytesMin))
+	}
+	if v.SegmentBytes < segmentMin || v.SegmentBytes > segmentMax {
+		v.fail("segment_bytes", "is %s; choose %s to %s", v.SegmentBytes, Size(segmentMin), Size(segmentMax))
+	}
+	if _, err := v.Seed(); err != nil {
+		v.fail("hash_seed", "%v", err)
+	}
+}
+
+// Seed returns the bytes of hash_seed: 16, or nil where the store chooses one.
+func (c *Config) Seed() ([]byte, error) {
+	if c.HashSeed == "" {
+		return nil, nil
+	}
+	seed, err := hex.DecodeString(c.HashSeed)
+	if err != nil || len(c.HashSeed) != seedDigits {
+		// Without the value: it is a secret.
+		return nil, fmt.Errorf("is not %d hex digits; make one with `openssl rand -hex %d`", seedDigits, seedDigits/2)
+	}
+	return seed, nil
+}
+
+func (v validator) service() {
+	if v.MetricsAddr == Off {
+		if v.Pprof {
+			v.fail("pprof", "is on, but metrics_addr is off; give the address to serve it on")
+		}
+		return
+	}
+	_, port, err := net.SplitHostPort(v.MetricsAddr)
+	if err != nil || !legalPort(port, 0) {
+		v.fail("metrics_addr", "is %q; write host:port like 127.0.0.1:9464, :9464 for all interfaces, or off", v.MetricsAddr)
+	}
+}
+
+// brokerProblem says what is wrong with a broker's address, "" if nothing is. The port may be left away (9092).
+func brokerProblem(addr string) string {
+	if strings.Contains(addr, "://") {
+		return "leave the scheme away and write host:port (tls switches encryption on)"
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		host, port = addr, "9092"
+		if strings.Contains(addr, ":") {
+			return "write host:port, an IPv6 address in brackets"
+		}
+	}
+	if host == "" || strings.ContainsAny(host, " /\t") || !legalPort(port, 1) {
+		return "write host:port with a port from 1 to 65535"
+	}
+	return ""
+}
+
+func legalPort(port string, least uint64) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n >= least
+}
+
+func legalTopic(name string) bool { return topicName.MatchString(name) && name != "." && name != ".." }
+
+// oneOf is "a, b or c".
+func oneOf(values []string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return strings.Join(values[:len(values)-1], ", ") + " or " + values[len(values)-1]
+}

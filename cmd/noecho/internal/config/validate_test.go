@@ -1,0 +1,168 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// texts returns the sentences of an error of Load.
+func texts(t *testing.T, err error) []string {
+	t.Helper()
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	out := make([]string, len(e.Violations))
+	for i, v := range e.Violations {
+		out[i] = v.Text
+	}
+	return out
+}
+
+// Each row breaks one rule of an otherwise right configuration, and must give that one sentence and no other.
+func TestEveryViolation(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "absent")
+	present := writeFile(t, "present", "x")
+	empty := writeFile(t, "empty", "\n")
+	f := func(want string, args ...string) {
+		t.Helper()
+		var environ, flags []string
+		for _, a := range args {
+			if strings.HasPrefix(a, "NOECHO_") {
+				environ = append(environ, a)
+			} else {
+				flags = append(flags, a)
+			}
+		}
+		_, err := load(t, "", environ, with(flags...)...)
+		got := texts(t, err)
+		require.Len(t, got, 1, "%v", got)
+		require.Contains(t, got[0], want)
+	}
+	f("brokers is missing: name one broker or more, host:port, with --brokers, NOECHO_BROKERS or `brokers:` in the file", "--brokers=")
+	f(`brokers holds ":1": write host:port with a port`, "--brokers=:1")
+	f(`brokers holds "b2:0": write host:port with a port from 1 to 65535`, "--brokers=b2:0")
+	f(`brokers holds "kafka://b2": leave the scheme away`, "--brokers=kafka://b2")
+	f(`brokers holds "::1": write host:port, an IPv6 address in brackets`, "--brokers=::1")
+	f("input is missing: name the topic to read", "--input=")
+	f(`input is "a b", which no topic can be called`, "--input=a b")
+	f(`output is "..", which no topic can be called`, "--output=..")
+	f("output is the input topic", "--output=in")
+	f("output is missing", "--output=")
+	f("group is missing", "--group=")
+	f("client_id is missing", "--client-id=")
+	f("data_dir is missing: name the directory of the store with --data-dir", "--data-dir=")
+	f(`on_missing_key is "skip"; choose pass, drop or fail (from --on-missing-key)`, "--on-missing-key=skip")
+	f(`start_at is "now"; choose earliest or latest`, "--start-at=now")
+	f("commit_interval is 0s; choose between 10ms and 1m", "--commit-interval=0s")
+	f("commit_interval is 2h", "--commit-interval=2h")
+	f("tls_ca cannot be read", "--tls-ca="+absent)
+	f("tls_key is missing", "--tls-cert="+present)
+	f("tls_cert is missing", "--tls-key="+present)
+	f(`sasl_mechanism is "GSSAPI"; choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512`, "--sasl-mechanism=GSSAPI", "--sasl-username=u", "NOECHO_SASL_PASSWORD=p")
+	f("sasl_mechanism is missing: sasl_username is set", "--sasl-username=u")
+	f("sasl_mechanism is missing: sasl_password is set", "NOECHO_SASL_PASSWORD=p")
+	f("sasl_username is missing", "--sasl-mechanism=PLAIN", "NOECHO_SASL_PASSWORD=p")
+	f("sasl_password is missing: set NOECHO_SASL_PASSWORD", "--sasl-mechanism=PLAIN", "--sasl-username=u")
+	f("sasl_password_file (from --sasl-password-file) cannot be read", "--sasl-mechanism=PLAIN", "--sasl-username=u", "--sasl-password-file="+absent)
+	f("is empty; put the secret into it", "--sasl-mechanism=PLAIN", "--sasl-username=u", "--sasl-password-file="+empty)
+	f("both sasl_password (from NOECHO_SASL_PASSWORD) and sasl_password_file (from --sasl-password-file) are set; keep one",
+		"--sasl-mechanism=PLAIN", "--sasl-username=u", "--sasl-password-file="+present, "NOECHO_SASL_PASSWORD=p")
+	f("window is 0s, so nothing would ever be a duplicate", "--window=0")
+	f("window is -1h0m0s", "--window=-1h")
+	f("window is 5ms; the shortest is 1s", "--window=5ms")
+	f(`window: "7d" is not a duration, the largest unit is the hour; write it as 168h (from --window)`, "--window=7d")
+	f(`window: "30" has no unit; write it like 30s, 30m or 30h`, "--window=30")
+	f(`window: "soon" is not a duration; write it like 24h`, "--window=soon")
+	f("buckets is 0; choose 1 to 6", "--buckets=0")
+	f("buckets is 7; choose 1 to 6", "--buckets=7")
+	f(`buckets: "six" is not a whole number`, "--buckets=six")
+	f(`refresh: "maybe" is neither true nor false`, "--refresh=maybe")
+	f(`max_keys: "-5" is not a number; write it like 500000000, 500M or 5e8`, "--max-keys=-5")
+	f(`max_bytes: "9Zi" is not a size`, "--max-bytes=9Zi")
+	f(`on_full is "drop"; choose shrink or fail`, "--on-full=drop")
+	f("max_clock_lead is 0", "--max-clock-lead=0")
+	f(`hash is "md5"; choose xxh3 or siphash`, "--hash=md5")
+	f("hash_seed is not 32 hex digits; make one with `openssl rand -hex 16` (from NOECHO_HASH_SEED)", "NOECHO_HASH_SEED=abc")
+	f(`filter is "cuckoo"; choose sliced or ring`, "--filter=cuckoo")
+	f("filter_bits is 3; choose 4 to 64", "--filter-bits=3")
+	f("memory_bytes is 1kB; the least is 1Mi", "--memory-bytes=1000")
+	f("segment_bytes is 2Gi; choose 1Mi to 1Gi", "--segment-bytes=2Gi")
+	f(`metrics_addr is "9464"; write host:port like 127.0.0.1:9464, :9464 for all interfaces, or off`, "--metrics-addr=9464")
+	f("pprof is on, but metrics_addr is off", "--metrics-addr=off", "--pprof")
+	f(`log_level is "loud"; choose debug, info, warn or error`, "--log-level=loud")
+	f(`log_format is "xml"; choose text or json`, "--log-format=xml")
+}
+
+func TestSecretsAreNotQuoted(t *testing.T) {
+	_, err := load(t, "", []string{"NOECHO_HASH_SEED=hunter2hunter2"}, minimal...)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+// All mistakes of all sources come out at once.
+func TestAllViolationsAtOnce(t *testing.T) {
+	_, err := load(t, "windw: 1h\nbuckets: 99\nbuckets: 3\nmax_bytes: [1, 2]\n", []string{"NOECHO_WINDOW=7d"}, "--hash=md5", "--group=g")
+	got := texts(t, err)
+	require.Len(t, got, 9, "%s", strings.Join(got, "\n"))
+	all := err.Error()
+	require.True(t, strings.HasPrefix(all, "the configuration has 9 mistakes:\n  - "), all)
+	require.Regexp(t, `noecho\.yaml:1: there is no setting "windw"; the nearest is window`, all)
+	require.Regexp(t, `noecho\.yaml:3: buckets is already set in line 2; remove one of the two`, all)
+	require.Regexp(t, `noecho\.yaml:4: max_bytes must be one value`, all)
+	for _, want := range []string{`window: "7d"`, "brokers is missing", "input is missing", "output is missing", "data_dir is missing", `hash is "md5"`} {
+		require.Contains(t, all, want)
+	}
+}
+
+func TestFileMistakes(t *testing.T) {
+	f := func(file, want string) {
+		t.Helper()
+		_, err := load(t, file, nil, minimal...)
+		got := texts(t, err)
+		require.Len(t, got, 1, "%v", got)
+		require.Regexp(t, want, got[0])
+	}
+	f("window: 1h\nbootstrap_servers: x:1\n", `noecho\.yaml:2: there is no setting "bootstrap_servers"; the nearest is brokers$`)
+	f("Window: 1h\n", `noecho\.yaml:1: there is no setting "Window"; the nearest is window$`)
+	f("window: [1h]\n", `noecho\.yaml:1: window must be one value$`)
+	f("brokers: {a: b}\n", `noecho\.yaml:1: brokers must be one value or a list of values$`)
+	f("brokers: [[a]]\n", `noecho\.yaml:1: brokers must be a list of plain values$`)
+	f("- window\n", `noecho\.yaml:1: the file must be a list of`)
+	f("window: 'x\n", `noecho\.yaml is not YAML: line `)
+	f("window: soon\n", `window: "soon" is not a duration; .* \(from .*noecho\.yaml:1\)$`)
+	f("window: 0s\n", `window is 0s, .* \(from .*noecho\.yaml:1\)$`)
+
+	_, err := load(t, "", nil, with("--config="+filepath.Join(t.TempDir(), "none.yaml"))...)
+	require.ErrorContains(t, err, "there is no configuration file")
+	_, err = load(t, strings.Repeat("#", fileMax+1), nil, minimal...)
+	require.ErrorContains(t, err, "larger than 1 MiB")
+}
+
+func TestFilesThatSayNothing(t *testing.T) {
+	for _, file := range []string{"\n", "# only a comment\n", "---\n", "null\n"} {
+		l, err := load(t, file, nil, minimal...)
+		require.NoError(t, err, "%q", file)
+		require.Equal(t, Default().Window, l.Window)
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add("window: 1h\nbrokers: [a, b]\n")
+	f.Add("a: &a 1\nwindow: *a\n")
+	f.Add("? [x]\n: y\n")
+	f.Add("- - -\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		l := &loader{loaded: Loaded{Config: Default(), origins: map[string]string{}}}
+		l.applyFile("f", []byte(text))
+		var e *Error
+		if err := l.errs.orNil(); err != nil {
+			require.True(t, errors.As(err, &e))
+			for _, v := range e.Violations {
+				require.True(t, strings.HasPrefix(v.Text, "f") || strings.Contains(v.Text, "(from f:"), v.Text)
+			}
+		}
+	})
+}
