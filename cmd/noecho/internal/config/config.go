@@ -78,7 +78,6 @@ func Default() Config {
 		FilterBits:     16,
 		MemoryBytes:    256 << 20,
 		CacheBytes:     64 << 20,
-		SegmentBytes:   64 << 20,
 		// Loopback: metrics and pprof are nobody else's business unless the operator says so.
 		MetricsAddr: "127.0.0.1:9464",
 		LogLevel:    "info",

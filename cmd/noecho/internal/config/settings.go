@@ -109,7 +109,7 @@ var Settings = []Setting{
 		field: func(c *Config) any { return &c.MemoryBytes }},
 	{Name: "cache_bytes", Group: groupStore, Usage: "memory for the index's block cache",
 		field: func(c *Config) any { return &c.CacheBytes }},
-	{Name: "segment_bytes", Group: groupStore, Usage: "size of a segment of the log",
+	{Name: "segment_bytes", Group: groupStore, Usage: "size of a segment of the log (0: 64Mi, less in a store bounded by max_bytes)",
 		field: func(c *Config) any { return &c.SegmentBytes }},
 
 	{Name: "metrics_addr", Group: groupService, Usage: "where to serve /metrics, /healthz and /readyz, or off",

@@ -14,11 +14,12 @@ import (
 
 // Limits of the settings. A limit is what the parts below can do, or the point beyond which a value is surely a typing error.
 const (
-	bucketsMax     = 6 // 8 planes of the filter: the window's G+1 live buckets, and one being cleared
-	filterBitsMin  = 4
+	bucketsMax     = 4096
+	filterBitsMin  = 8
 	filterBitsMax  = 64
+	maxBytesMin    = 1 << 20
 	memoryBytesMin = 1 << 20
-	segmentMin     = 1 << 20
+	segmentMin     = 4 << 10
 	segmentMax     = 1 << 30
 	commitMin      = 10 * time.Millisecond
 	commitMax      = time.Minute
@@ -146,21 +147,18 @@ func (v validator) connection() {
 
 func (v validator) store() {
 	v.require("data_dir", v.DataDir, "the directory of the store")
-	if v.Buckets < 1 || v.Buckets > bucketsMax {
-		v.fail("buckets", "is %d; choose 1 to %d", v.Buckets, bucketsMax)
+	bucketsOK := v.Buckets >= 1 && v.Buckets <= bucketsMax
+	if !bucketsOK {
+		v.fail("buckets", "is %d; choose 1 to %d (6 is right for nearly all)", v.Buckets, bucketsMax)
 	}
 	if v.Window <= 0 {
 		v.fail("window", "is %s, so nothing would ever be a duplicate; choose how long copies can be apart, like 24h", v.Window)
-	} else if v.Window < time.Second {
-		v.fail("window", "is %s; the shortest is 1s", v.Window)
+	} else if unit := time.Duration(v.Buckets) * time.Millisecond; bucketsOK && v.Window%unit != 0 {
+		v.fail("window", "is %s, which %d buckets do not divide into whole milliseconds; choose %s", shortDuration(v.Window),
+			v.Buckets, shortDuration(v.Window.Truncate(unit)+unit))
 	}
-	for _, n := range []struct {
-		setting string
-		value   int64
-	}{{"max_keys", v.MaxKeys}, {"max_bytes", int64(v.MaxBytes)}, {"cache_bytes", int64(v.CacheBytes)}} {
-		if n.value < 0 {
-			v.fail(n.setting, "is negative; choose 0 or more")
-		}
+	if v.MaxBytes > 0 && v.MaxBytes < maxBytesMin {
+		v.fail("max_bytes", "is %s; the least is %s, and 0 is no bound", v.MaxBytes, Size(maxBytesMin))
 	}
 	if v.MaxClockLead == 0 {
 		v.fail("max_clock_lead", "is 0, so that every producer whose clock is a moment ahead would be ignored; choose a time like 1h, or -1s to trust all clocks")
@@ -171,8 +169,8 @@ func (v validator) store() {
 	if v.MemoryBytes < memoryBytesMin {
 		v.fail("memory_bytes", "is %s; the least is %s", v.MemoryBytes, Size(memoryBytesMin))
 	}
-	if v.SegmentBytes < segmentMin || v.SegmentBytes > segmentMax {
-		v.fail("segment_bytes", "is %s; choose %s to %s", v.SegmentBytes, Size(segmentMin), Size(segmentMax))
+	if v.SegmentBytes != 0 && (v.SegmentBytes < segmentMin || v.SegmentBytes > segmentMax) {
+		v.fail("segment_bytes", "is %s; choose %s to %s, or 0 for the usual size", v.SegmentBytes, Size(segmentMin), Size(segmentMax))
 	}
 	if _, err := v.Seed(); err != nil {
 		v.fail("hash_seed", "%v", err)
