@@ -1,0 +1,210 @@
+package index
+
+import (
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// gate is the file system Pebble sees: the real one until it is shut, and after
+// that one on which nothing is written any more.
+//
+// Pebble's Logger.Fatalf must not return, so a failure of the manifest leaves
+// Pebble's goroutines behind, in the middle of what they did. The naive way is
+// to leave them alone: most are about to block on DB.mu, which the failed one
+// holds. But a compaction needs no lock while it writes its output, and if the
+// directory were opened again, by this process, its file could have the number
+// of one that the new store has just made. So Close would have to keep the
+// directory's lock for the life of the process, and the only remedy would be a
+// restart.
+//
+// What we do: shut makes every later write, create, link, rename and removal
+// block for ever (an error would be retried: Pebble runs a failed compaction
+// again at once, without end), and release waits for those that had begun and
+// gives up the directory's lock. Reads go on.
+type gate struct {
+	vfs.FS // immutable
+
+	isShut atomic.Bool
+	// writes is held for reading by each writing operation, and for writing by
+	// release, to wait for them.
+	writes sync.RWMutex
+
+	mu struct {
+		sync.Mutex
+		locks map[*gateLock]struct{} // directory locks held by Pebble
+	}
+}
+
+func newGate(fs vfs.FS) *gate {
+	g := &gate{FS: fs}
+	g.mu.locks = make(map[*gateLock]struct{})
+	return g
+}
+
+// shut never blocks: it is called from within Pebble, under its locks.
+func (g *gate) shut() { g.isShut.Store(true) }
+
+// release waits for the writing operations that began before shut and unlocks
+// the directory. Only after shut.
+func (g *gate) release() error {
+	g.writes.Lock()
+	defer g.writes.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var first error
+	for l := range g.mu.locks {
+		if err := l.inner.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	clear(g.mu.locks)
+	return first
+}
+
+// begin admits a writing operation, which ends with g.writes.RUnlock. It never
+// returns when the gate is shut.
+func (g *gate) begin() {
+	g.writes.RLock()
+	if g.isShut.Load() {
+		g.writes.RUnlock()
+		select {}
+	}
+}
+
+func (g *gate) Unwrap() vfs.FS { return g.FS }
+
+func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.wrap(g.FS.Create(name, c))
+}
+
+func (g *gate) OpenReadWrite(
+	name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption,
+) (vfs.File, error) {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.wrap(g.FS.OpenReadWrite(name, c, opts...))
+}
+
+func (g *gate) OpenDir(name string) (vfs.File, error) { return g.wrap(g.FS.OpenDir(name)) }
+
+func (g *gate) Link(oldname, newname string) error {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.FS.Link(oldname, newname)
+}
+
+func (g *gate) Remove(name string) error {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.FS.Remove(name)
+}
+
+func (g *gate) RemoveAll(name string) error {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.FS.RemoveAll(name)
+}
+
+func (g *gate) Rename(oldname, newname string) error {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.FS.Rename(oldname, newname)
+}
+
+func (g *gate) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.wrap(g.FS.ReuseForWrite(oldname, newname, c))
+}
+
+func (g *gate) MkdirAll(dir string, perm os.FileMode) error {
+	g.begin()
+	defer g.writes.RUnlock()
+	return g.FS.MkdirAll(dir, perm)
+}
+
+func (g *gate) Lock(name string) (io.Closer, error) {
+	g.begin()
+	defer g.writes.RUnlock()
+	inner, err := g.FS.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	l := &gateLock{gate: g, inner: inner}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.locks[l] = struct{}{}
+	return l, nil
+}
+
+// gateLock is a directory lock that release can give up in Pebble's stead.
+type gateLock struct {
+	gate  *gate
+	inner io.Closer
+}
+
+func (l *gateLock) Close() error {
+	l.gate.mu.Lock()
+	_, held := l.gate.mu.locks[l]
+	delete(l.gate.mu.locks, l)
+	l.gate.mu.Unlock()
+	if !held {
+		return nil
+	}
+	return l.inner.Close()
+}
+
+func (g *gate) wrap(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &gateFile{File: f, gate: g}, nil
+}
+
+// gateFile is a file opened for writing, or a directory opened for syncing.
+type gateFile struct {
+	vfs.File
+	gate *gate
+}
+
+func (f *gateFile) Write(p []byte) (int, error) {
+	f.gate.begin()
+	defer f.gate.writes.RUnlock()
+	return f.File.Write(p)
+}
+
+func (f *gateFile) WriteAt(p []byte, off int64) (int, error) {
+	f.gate.begin()
+	defer f.gate.writes.RUnlock()
+	return f.File.WriteAt(p, off)
+}
+
+func (f *gateFile) Preallocate(offset, length int64) error {
+	f.gate.begin()
+	defer f.gate.writes.RUnlock()
+	return f.File.Preallocate(offset, length)
+}
+
+func (f *gateFile) Sync() error {
+	f.gate.begin()
+	defer f.gate.writes.RUnlock()
+	return f.File.Sync()
+}
+
+func (f *gateFile) SyncTo(length int64) (bool, error) {
+	f.gate.begin()
+	defer f.gate.writes.RUnlock()
+	return f.File.SyncTo(length)
+}
+
+func (f *gateFile) SyncData() error {
+	f.gate.begin()
+	defer f.gate.writes.RUnlock()
+	return f.File.SyncData()
+}

@@ -1,0 +1,162 @@
+package index
+
+import (
+	"log/slog"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options of an index. The zero value is ready to use.
+type Options struct {
+	// FS is the file system; nil means vfs.Default. Everything the index does
+	// to disk goes through it.
+	FS vfs.FS
+
+	// Logger receives Pebble's own messages at Debug, background errors at
+	// Warn and the final failure at Error; nil discards them.
+	Logger *slog.Logger
+
+	// CacheBytes is the size of the block cache; 0 means 32 MiB. It should
+	// hold at least the index blocks of the live tables, about 0.2 bytes a key
+	// (measured; see doc.go), else every lookup reads two blocks and not one.
+	CacheBytes int64
+
+	// OnFatal is called at most once, on a goroutine of its own, when the index
+	// has failed (see FailedError). It may call any method of the index. A
+	// goroutine of its own, because the failure may be found inside a caller's
+	// Get, under whatever locks that caller holds: called there, a handler
+	// that takes the same lock would never return.
+	OnFatal func(error)
+
+	// ReadOnly opens an existing index without writing to its directory.
+	ReadOnly bool
+
+	// Compactions is the most compactions that run at the same time; 0 means
+	// half of GOMAXPROCS, at least 1.
+	Compactions int
+
+	// manual turns off automatic compactions, for tests that must own every
+	// file operation.
+	manual bool
+}
+
+const (
+	defaultCacheBytes = 32 << 20
+
+	// formatVersion pins the on-disk format; never FormatNewest, because
+	// raising it is one-way. Columnar blocks (v5 tables) store the 12-byte
+	// prefix once a block; v6 adds a checksum of the footer. Value separation
+	// (v7) has no use for values of 4 bytes.
+	formatVersion = pebble.FormatTableFormatV6
+
+	// blockBytes is the size of a data block. See doc.go for the figures.
+	blockBytes = 4 << 10
+
+	// indexBlockBytes bounds an index block, above which the index gets two
+	// levels. Pebble's default is the size of a data block, 4 KiB, which gives
+	// every table of ours a second level and every cold lookup a third read.
+	// The index of a table of 64 MiB takes about 0.5 MiB: one level it is.
+	indexBlockBytes = 1 << 20
+
+	// tableBytes is where Ingest splits a run. Why not larger: an index block
+	// of a table is read and cached whole. Why not smaller: files, manifest
+	// entries and one fsync each.
+	tableBytes = 64 << 20
+
+	// compactionTableBytes is the target size of a compaction's output. Hashes
+	// are uniform, so a run of a bucket overlaps all tables of that bucket
+	// whatever their size: small tables would save no rewriting.
+	compactionTableBytes = 32 << 20
+
+	// l0Threshold is L0's read amplification at which Pebble compacts; it
+	// counts each sub-level double, so 4 lets one sub-level stand and merges
+	// the second. Only the newest bucket's sealed runs lie there. Why not
+	// larger: each sub-level costs every lookup of that bucket a seek (about
+	// 1 us). Why not smaller: 2 would rewrite the bucket for every single run.
+	l0Threshold = 4
+
+	// memTableBytes is as small as Pebble's first memtable is anyway. We never
+	// write to memtables: one exists, empty, because Pebble needs one.
+	memTableBytes = 256 << 10
+
+	// openFiles bounds the open tables. A thousand partitions of seven buckets
+	// have 7000 tables at least; the hot ones are those of the last buckets.
+	openFiles = 2000
+
+	// deletionBytesPerSecond paces the unlinking of dead tables. Excise drops a
+	// bucket of many GB in one edit, and unlinking them back to back stalls
+	// the fsyncs of the log on many disks (discards, journal). Why not slower:
+	// ingestion at full speed with its compactions makes about 250 MB/s of
+	// dead tables, and the space must come back faster than it goes. Pebble
+	// speeds up by itself when space is short and does not pace in Close.
+	deletionBytesPerSecond = 512 << 20
+)
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.Compactions <= 0 {
+		o.Compactions = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	return o
+}
+
+// pebbleOptions argues each choice that differs from Pebble's defaults.
+func (x *Index) pebbleOptions() *pebble.Options {
+	logger := &pebbleLogger{x: x}
+	p := &pebble.Options{
+		FS:                          x.gate,
+		Logger:                      logger,
+		EventListener:               x.listener(),
+		ReadOnly:                    x.opts.ReadOnly,
+		CacheSize:                   x.opts.CacheBytes,
+		FormatMajorVersion:          formatVersion,
+		MemTableSize:                memTableBytes,
+		MaxOpenFiles:                openFiles,
+		L0CompactionThreshold:       l0Threshold,
+		DisableAutomaticCompactions: x.opts.manual,
+		TargetByteDeletionRate:      deletionBytesPerSecond,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, x.opts.Compactions },
+		// All that is written is ingested: there is nothing a WAL could hold.
+		DisableWAL: true,
+	}
+	// Without a WAL an ingest or excise "as flushable" has no record anywhere:
+	// it returns nil and is gone after a crash.
+	p.Experimental.DisableIngestAsFlushable = func() bool { return true }
+	// Read-triggered compactions serve scans of hot ranges. Our reads are points
+	// spread evenly, and the sampling would take DB.mu when an iterator closes.
+	p.Experimental.ReadSamplingMultiplier = -1
+	p.Experimental.SpanPolicyFunc = bucketSpan
+	// Hashes do not compress, and the shared prefix is stored once a block.
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	for i := range p.Levels {
+		p.Levels[i].BlockSize = blockBytes
+		p.Levels[i].IndexBlockSize = indexBlockBytes
+		// No FilterPolicy: our own filter has already said "maybe", and it has
+		// said in which bucket.
+		p.TargetFileSizes[i] = compactionTableBytes
+	}
+	return p
+}
+
+// bucketSpan makes compactions end a table where a bucket ends. Without it a
+// compaction joins the small tables of neighbouring buckets and partitions into
+// one, and the excise of a dead bucket leaves virtual tables that hold on to
+// the whole file: space would come back only after the last bucket in it died.
+func bucketSpan(start []byte) (pebble.SpanPolicy, []byte, error) {
+	partition, bucket, _, _, ok := decodeKey(start)
+	if !ok {
+		// A meta: its span ends where the partitions begin.
+		return pebble.SpanPolicy{}, appendPartitionEnd(nil, metaPartition), nil
+	}
+	return pebble.SpanPolicy{}, appendBucketEnd(nil, partition, bucket), nil
+}
