@@ -85,6 +85,11 @@ func (b *broker) topic(t testing.TB, what string, partitions int32, configs ...s
 	_, err := b.adm.CreateTopic(context.Background(), partitions, -1, set, topic)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = b.adm.DeleteTopic(context.Background(), topic) })
+	// A real broker answers before its partitions can be read and written.
+	poll(t, time.Now().Add(time.Minute), "topic "+topic, func() (bool, error) {
+		ends, err := b.ends(topic)
+		return len(ends) == int(partitions), err
+	})
 	return topic
 }
 

@@ -18,9 +18,9 @@ type feed struct {
 	err  error // read after done
 }
 
-// startFeed produces records records at rate a second, partitions drawn at random.
-func startFeed(ctx context.Context, b *broker, topic string, seed uint64, records, rate int) *feed {
-	f := &feed{plan: newPlan(seed), done: make(chan struct{})}
+// startFeed produces the plan's next records at rate a second, in partitions drawn at random.
+func startFeed(ctx context.Context, b *broker, topic string, p *plan, seed uint64, records, rate int) *feed {
+	f := &feed{plan: p, done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
 		f.err = f.run(ctx, b, topic, rand.New(rand.NewPCG(seed, partitions)), records, rate)
