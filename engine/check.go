@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"time"
+
+	"noecho/bloom"
+)
+
+// Record is what the engine needs to know of a record. Key is read during Check only and never kept.
+type Record struct {
+	Key       []byte
+	Offset    int64
+	Timestamp int64 // milliseconds since the epoch; -1: none
+}
+
+// Kind of a verdict.
+type Kind uint8
+
+const (
+	// Unique: a new record; it owns its key from now on. Handle it.
+	Unique Kind = iota
+	// Redelivery: a record that was taken in before and is no duplicate; it passes again. Handle it.
+	Redelivery
+	// Duplicate: a copy of an earlier record. Drop it.
+	Duplicate
+)
+
+// String returns the kind in lower case, as metrics name it.
+func (k Kind) String() string {
+	switch k {
+	case Unique:
+		return "unique"
+	case Redelivery:
+		return "redelivery"
+	case Duplicate:
+		return "duplicate"
+	}
+	return "unknown"
+}
+
+// Verdict on a record. First is the offset of the record that owns the key: the record's own unless Kind is Duplicate.
+type Verdict struct {
+	Kind  Kind
+	First int64
+}
+
+// Check decides a batch of records, whose offsets must ascend (gaps are normal), and appends one verdict a record to
+// dst. New records are taken in: they advance the coverage and own their keys at once, but nothing is durable before
+// [Partition.Commit]. Records below the coverage are deliveries of what was taken in before: decided, nothing stored.
+//
+// After an error the verdicts so far are returned. Calling again with the same records, from any of them on, is safe:
+// the rule gives the same verdicts, but with Redelivery where it said Unique. Check may wait for the disk when tables are filled
+// faster than they can be sealed. It allocates nothing in the steady state.
+func (p *Partition) Check(recs []Record, dst []Verdict) ([]Verdict, error) {
+	s := p.s
+	prev := int64(-1)
+	for i := range recs {
+		if recs[i].Offset <= prev {
+			return dst, &OrderError{Topic: s.topic, Partition: s.partition, Index: i, Offset: recs[i].Offset, Previous: prev}
+		}
+		prev = recs[i].Offset
+	}
+	for len(recs) > 0 {
+		if err := s.e.admit(); err != nil {
+			return dst, err
+		}
+		n := min(len(recs), chunkRecords)
+		var err error
+		s.mu.Lock()
+		if p.closed {
+			err = ErrClosed
+		} else {
+			dst, err = s.checkChunk(recs[:n], dst)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return dst, err
+		}
+		recs = recs[n:]
+	}
+	return dst, nil
+}
+
+// checkChunk decides at most chunkRecords records. Called with mu held.
+func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
+	hs := s.hashes[:len(recs)]
+	s.e.hash.sums(recs, hs)
+	s.sink += s.filter.Touch(hs)
+	if s.active != nil {
+		s.sink += s.active.touch(hs)
+	}
+	s.clearSome()
+	limit := s.e.clockLimit()
+	var err error
+	for i := range recs {
+		var v Verdict
+		if r := &recs[i]; r.Offset >= s.to || s.empty {
+			ts := r.Timestamp
+			if ts > limit {
+				s.clockLead(r, limit)
+				ts = -1
+			}
+			v, err = s.takeIn(r.Offset, ts, hs[i])
+		} else {
+			v, err = s.replay(r.Offset, hs[i])
+		}
+		if err != nil {
+			break
+		}
+		dst = append(dst, v)
+	}
+	s.closeReader()
+	if err == nil && s.enc.Len() > frameSoftLimit {
+		err = s.cutFrame()
+	}
+	return dst, err
+}
+
+// takeIn decides a new record (rule, steps 2 to 5). The lookup, which can fail, comes before anything of the record is
+// stored but its stream time and its bucket: these come out the same when the record is tried again.
+func (s *shard) takeIn(o, ts int64, h bloom.Hash) (Verdict, error) {
+	s.streamTime = max(s.streamTime, ts)
+	if num := s.streamTime / s.e.delta; len(s.buckets) == 0 || num > s.current().num {
+		if err := s.openBucket(num, o); err != nil {
+			return Verdict{}, err
+		}
+	}
+	mask := (s.filter.Test(h) | s.maybe) & s.visible
+	hit := mark{offset: -1}
+	if mask != 0 {
+		low := s.current().num - int64(s.e.opt.Buckets)
+		var err error
+		if hit, err = s.search(h, o, low, len(s.buckets)-1, mask); err != nil {
+			return Verdict{}, err
+		}
+	}
+	from := s.fromBefore(o)
+	if s.empty {
+		s.empty, s.start = false, o
+	}
+	s.to = o + 1
+	s.changed = true
+	if hit.offset >= 0 && hit.offset < o {
+		s.counts.duplicate++
+		if s.e.opt.Refresh && hit.bucket != s.current().num {
+			if err := s.remember(h, hit.offset, from); err != nil {
+				return Verdict{}, err
+			}
+		}
+		return Verdict{Kind: Duplicate, First: hit.offset}, nil
+	}
+	if err := s.remember(h, o, from); err != nil {
+		return Verdict{}, err
+	}
+	s.counts.unique++
+	return Verdict{Kind: Unique, First: o}, nil
+}
+
+// replay decides a record that was taken in before (rule, step 1): nothing is stored.
+func (s *shard) replay(o int64, h bloom.Hash) (Verdict, error) {
+	at := s.indexOf(o)
+	if at < 0 {
+		s.counts.redelivery++
+		return Verdict{Kind: Redelivery, First: o}, nil
+	}
+	low := s.buckets[at].num - int64(s.e.opt.Buckets)
+	if o < s.committed {
+		// An operator's rewind: the buckets below may be gone already, so they must not be seen even where they are not.
+		if c := s.indexOf(s.committed - 1); c >= 0 {
+			low = max(low, s.buckets[c].num-int64(s.e.opt.Buckets))
+		}
+	}
+	mask := s.filter.Test(h) | s.maybe
+	hit, err := s.search(h, o, low, at, mask)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if hit.offset >= 0 && hit.offset < o {
+		s.counts.duplicate++
+		return Verdict{Kind: Duplicate, First: hit.offset}, nil
+	}
+	s.counts.redelivery++
+	return Verdict{Kind: Redelivery, First: o}, nil
+}
+
+// remember stores the mark (current bucket, hash) -> offset in the table, the filter and the frame. from is the coverage
+// before this record.
+func (s *shard) remember(h bloom.Hash, offset, from int64) error {
+	b := s.current()
+	if s.active == nil {
+		s.active = newTable(b.num, s.e.pool)
+	}
+	if !s.active.put(h, uint64(offset)+1) {
+		if err := s.freeze(); err != nil {
+			return err
+		}
+		s.active = newTable(b.num, s.e.pool)
+		s.active.put(h, uint64(offset)+1)
+	}
+	if s.filter != nil { // nil while the log is replayed: filled when the partition is claimed
+		s.filter.Add(h, b.plane)
+	}
+	b.keys++
+	s.e.keys.Add(1)
+	if !s.replaying {
+		s.begin(from)
+		s.enc.Mark(uint64(b.num), h.Hi, h.Lo, offset)
+	}
+	if s.active.n >= s.e.tableLimit() {
+		return s.freeze()
+	}
+	return nil
+}
+
+// clockLead counts a timestamp that is too far ahead, and says so once a minute at most.
+func (s *shard) clockLead(r *Record, limit int64) {
+	s.counts.clockLead++
+	now := s.e.opt.Now().UnixMilli()
+	if now-s.counts.lastClockLog < time.Minute.Milliseconds() && s.counts.lastClockLog != 0 {
+		return
+	}
+	s.counts.lastClockLog = now
+	s.e.logger.Warn("timestamp too far ahead of this machine's clock: treated as missing",
+		"topic", s.topic, "partition", s.partition, "offset", r.Offset, "timestamp_ms", r.Timestamp,
+		"limit_ms", limit, "so_far", s.counts.clockLead)
+	if f := s.e.opt.Events.ClockLead; f != nil {
+		f(s.topic, s.partition, r.Offset, r.Timestamp)
+	}
+}

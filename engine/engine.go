@@ -1,0 +1,419 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"noecho/internal/index"
+	"noecho/wal"
+)
+
+// Engine is the deduplication state of many partitions in one data directory. Safe for concurrent use.
+type Engine struct {
+	// Immutable after Open.
+	dir    string
+	opt    Options
+	logger *slog.Logger
+	header header
+	hash   hasher
+	delta  int64 // milliseconds a bucket
+	lock   io.Closer
+	index  *index.Index
+	log    *wal.Log
+	pool   *pagePool
+
+	kick       chan struct{} // capacity 1: there may be work for the keeper
+	stop       chan struct{} // closed by Close
+	keeperDone chan struct{}
+
+	keeperMu  sync.Mutex // held by whoever does the keeper's work; before mu and every shard.mu
+	sealOrder uint64     // under keeperMu
+
+	poison atomic.Pointer[PoisonedError] // set once
+	closed atomic.Bool
+	full   atomic.Bool // OnFull=Fail and over the limit; set by the keeper
+
+	unsealed    atomic.Int64  // bytes of frozen tables that are not in the index; written by shards and the keeper
+	keys        atomic.Int64  // marks of all live buckets
+	maxTable    atomic.Int64  // marks a table takes; recomputed when a partition is claimed
+	shrunk      atomic.Uint64 // buckets dropped early
+	seals       atomic.Uint64
+	sealedMarks atomic.Uint64
+
+	sinceRound atomic.Int64 // bytes logged since the keeper was last woken for them
+
+	roomMu sync.Mutex
+	room   sync.Cond // on roomMu: a table was sealed, or the engine failed or was closed
+
+	mu     sync.Mutex
+	parts  map[partitionName]*shard // protected by mu
+	byID   map[uint32]*shard        // protected by mu
+	list   []*shard                 // by id, ascending; replaced, never changed; protected by mu
+	nextID uint32                   // protected by mu
+}
+
+type partitionName struct {
+	topic     string
+	partition int32
+}
+
+// Open opens the store in dir, or makes one, and recovers its state: coverage and boundaries from the index, then the
+// log from there. Errors: ErrLocked, *OptionsError, *IncompatibleError, *HeaderError, *StateError, *wal.CorruptionError,
+// or one of the file system's.
+func Open(dir string, o Options) (*Engine, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		dir: dir, opt: o, logger: o.Logger,
+		delta: o.Window.Milliseconds() / int64(o.Buckets),
+		pool:  newPagePool(o.MemoryBytes),
+		kick:  make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
+		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
+	}
+	e.room.L = &e.roomMu
+	if err := e.open(); err != nil {
+		return nil, errors.Join(err, e.release())
+	}
+	go e.keep()
+	e.wake()
+	return e, nil
+}
+
+func (e *Engine) open() error {
+	fs := e.opt.FS
+	if err := makeDir(fs, fs.PathJoin(e.dir, filterDir)); err != nil {
+		return fmt.Errorf("engine: making the data directory: %w", err)
+	}
+	lock, err := lockDir(fs, e.dir)
+	if err != nil {
+		return err
+	}
+	e.lock = lock
+	if err := e.openHeader(); err != nil {
+		return err
+	}
+	if e.index, err = index.Open(fs.PathJoin(e.dir, "index"), index.Options{
+		FS: fs, Logger: e.logger, CacheBytes: e.opt.CacheBytes,
+		OnFatal: func(err error) { _ = e.fail(err) },
+	}); err != nil {
+		return fmt.Errorf("engine: opening the index: %w", err)
+	}
+	if err := e.loadShards(); err != nil {
+		return err
+	}
+	return e.recover()
+}
+
+// openHeader reads the header, or writes one where the directory is new.
+func (e *Engine) openHeader() error {
+	h, ok, err := readHeader(e.opt.FS, e.dir)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		if h, err = newHeader(&e.opt); err != nil {
+			return err
+		}
+		if err := writeHeader(e.opt.FS, e.dir, h); err != nil {
+			return err
+		}
+	} else if err := h.compatible(e.dir, &e.opt); err != nil {
+		return err
+	}
+	e.header = h
+	seed, err := hex.DecodeString(h.Seed)
+	if err != nil {
+		return err
+	}
+	e.hash = newHasher(h.Hash, seed)
+	return nil
+}
+
+// Partition claims a partition: there is one open handle of it at a time.
+func (e *Engine) Partition(topic string, partition int32) (*Partition, error) {
+	if err := e.healthy(); err != nil {
+		return nil, err
+	}
+	s, err := e.shard(topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claimed {
+		return nil, fmt.Errorf("%w (%s/%d)", ErrClaimed, topic, partition)
+	}
+	s.claimed = true
+	s.attachFilter()
+	return &Partition{s: s}, nil
+}
+
+// shard finds or makes the state of a partition. A new one is durable before it is used, because the log knows
+// partitions by their id only.
+func (e *Engine) shard(topic string, partition int32) (*shard, error) {
+	e.keeperMu.Lock()
+	defer e.keeperMu.Unlock()
+	e.mu.Lock()
+	s, id := e.parts[partitionName{topic, partition}], e.nextID
+	e.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	s = newShard(e, id, topic, partition)
+	metas := []index.Meta{
+		{Key: nextIDKey, Value: binary.BigEndian.AppendUint32(nil, id+1)},
+		{Key: partitionKey(id), Value: s.appendMeta(nil)},
+	}
+	if err := e.index.Ingest(context.Background(), nil, metas); err != nil {
+		return nil, e.fail(err)
+	}
+	e.mu.Lock()
+	e.nextID = id + 1
+	e.addLocked(s)
+	e.mu.Unlock()
+	return s, nil
+}
+
+// addLocked puts a shard into the maps and sizes the tables anew. Called with mu held.
+func (e *Engine) addLocked(s *shard) {
+	e.parts[partitionName{s.topic, s.partition}] = s
+	e.byID[s.id] = s
+	e.list = append(e.list[:len(e.list):len(e.list)], s)
+	e.sizeTables(len(e.list))
+}
+
+// sizeTables: a quarter of the budget is for active tables, a slot takes 24 bytes at a load of about 0.55, and a table
+// above a million marks gains nothing. MaxKeys must not be overshot by what is not sealed yet.
+func (e *Engine) sizeTables(partitions int) {
+	n := int64(e.opt.TableKeys)
+	if n == 0 {
+		n = min(max(e.opt.MemoryBytes/4/44/int64(partitions), 4<<10), 1<<20)
+	}
+	if e.opt.MaxKeys > 0 {
+		n = min(n, max(e.opt.MaxKeys/8/int64(partitions), 1))
+	}
+	e.maxTable.Store(n)
+}
+
+func (e *Engine) tableLimit() int { return int(e.maxTable.Load()) }
+
+// shards returns all shards by ascending id. The slice must not be changed.
+func (e *Engine) shards() []*shard {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.list
+}
+
+// Drop removes all state of a partition, at once and for good. The partition must not be claimed; one that is not known
+// is no error.
+func (e *Engine) Drop(topic string, partition int32) error {
+	if err := e.healthy(); err != nil {
+		return err
+	}
+	e.keeperMu.Lock()
+	defer e.keeperMu.Unlock()
+	e.mu.Lock()
+	s := e.parts[partitionName{topic, partition}]
+	e.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	if s.claimed {
+		s.mu.Unlock()
+		return fmt.Errorf("%w (%s/%d)", ErrClaimed, topic, partition)
+	}
+	s.claimed = true // nobody else may from here on
+	s.mu.Unlock()
+	s.stopRebuild()
+	// The state first: data without state is never looked at, and cut off at the next open.
+	ctx := context.Background()
+	if err := e.index.Ingest(ctx, nil, []index.Meta{{Key: partitionKey(s.id), Delete: true}}); err != nil {
+		return e.fail(err)
+	}
+	if err := e.index.DropPartition(ctx, s.id); err != nil {
+		return e.fail(err)
+	}
+	e.mu.Lock()
+	delete(e.parts, partitionName{topic, partition})
+	delete(e.byID, s.id)
+	list := make([]*shard, 0, len(e.list))
+	for _, x := range e.list {
+		if x != s {
+			list = append(list, x)
+		}
+	}
+	e.list = list
+	e.mu.Unlock()
+	s.mu.Lock()
+	s.discard()
+	s.mu.Unlock()
+	return nil
+}
+
+// discard gives back all memory of a shard that is not in the engine's maps any more. Called with mu held.
+func (s *shard) discard() {
+	for i := range s.buckets {
+		s.empties(&s.buckets[i])
+	}
+	for _, t := range s.unsealed {
+		s.e.unsealed.Add(-t.bytes())
+		t.release()
+	}
+	if s.active != nil {
+		s.active.release()
+	}
+	s.buckets, s.unsealed, s.active, s.filter = nil, nil, nil, nil
+}
+
+// ID is the random name of the store, hex, the same for its whole life.
+func (e *Engine) ID() string { return e.header.ID }
+
+// healthy returns the reason why nothing can be done any more.
+func (e *Engine) healthy() error {
+	if p := e.poison.Load(); p != nil {
+		return p
+	}
+	if e.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// admit lets a batch in, or waits while more tables wait for the disk than the memory budget allows.
+func (e *Engine) admit() error {
+	if err := e.healthy(); err != nil {
+		return err
+	}
+	if e.full.Load() {
+		return ErrFull
+	}
+	if e.unsealed.Load() <= e.opt.MemoryBytes/2 {
+		return nil
+	}
+	e.roomMu.Lock()
+	defer e.roomMu.Unlock()
+	for e.unsealed.Load() > e.opt.MemoryBytes/2 {
+		if err := e.healthy(); err != nil {
+			return err
+		}
+		e.room.Wait()
+	}
+	return nil
+}
+
+// clockLimit is the largest timestamp that is believed.
+func (e *Engine) clockLimit() int64 {
+	if e.opt.MaxClockLead < 0 {
+		return math.MaxInt64
+	}
+	return e.opt.Now().Add(e.opt.MaxClockLead).UnixMilli()
+}
+
+// fail poisons the engine with its first error and returns what callers get from then on. The errors of a closed log or
+// index are no failure.
+func (e *Engine) fail(err error) error {
+	var done *PoisonedError
+	switch {
+	case errors.As(err, &done):
+		return err
+	case errors.Is(err, wal.ErrClosed), errors.Is(err, index.ErrClosed):
+		return ErrClosed
+	}
+	p := &PoisonedError{Err: err}
+	if !e.poison.CompareAndSwap(nil, p) {
+		return e.poison.Load()
+	}
+	e.logger.Error("the store failed: nothing is acknowledged any more", "dir", e.dir, "err", err)
+	if f := e.opt.Events.Poisoned; f != nil {
+		f(p)
+	}
+	e.wakeRoom()
+	return p
+}
+
+func (e *Engine) wakeRoom() {
+	e.roomMu.Lock()
+	e.room.Broadcast()
+	e.roomMu.Unlock()
+}
+
+// Close seals every table, saves the filters and closes the store. Handles must not be used any more. What was not
+// committed may or may not be found again. Close of a poisoned engine writes nothing and returns the cause.
+func (e *Engine) Close() error {
+	if e.closed.Swap(true) {
+		return ErrClosed
+	}
+	close(e.stop)
+	e.wakeRoom()
+	<-e.keeperDone
+	for _, s := range e.shards() {
+		s.stopRebuild()
+	}
+	var err error
+	if p := e.poison.Load(); p != nil {
+		err = p
+	} else if err = e.settle(); err != nil {
+		err = fmt.Errorf("engine: closing %s: %w", e.dir, err)
+	}
+	return errors.Join(err, e.release())
+}
+
+// settle brings everything into the index, so that the log is empty, and saves the filters.
+func (e *Engine) settle() error {
+	e.keeperMu.Lock()
+	defer e.keeperMu.Unlock()
+	for _, s := range e.shards() {
+		s.mu.Lock()
+		var err error
+		if s.begun || s.changed || s.firstPos != 0 || (s.active != nil && s.active.n > 0) {
+			err = s.freeze()
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	ctx := context.Background()
+	for more := true; more; {
+		var err error
+		if more, err = e.seal(ctx); err != nil {
+			return err
+		}
+	}
+	if err := e.cutDrops(ctx); err != nil {
+		return err
+	}
+	for _, s := range e.shards() {
+		if err := s.saveFilter(); err != nil {
+			// A filter can be rebuilt: not saving it is no loss.
+			e.logger.Warn("the filter could not be saved, it will be rebuilt", "topic", s.topic, "partition", s.partition, "err", err)
+		}
+	}
+	return e.giveBackLog()
+}
+
+// release closes what is open, the lock last.
+func (e *Engine) release() error {
+	var errs []error
+	if e.log != nil {
+		errs = append(errs, e.log.Close())
+	}
+	if e.index != nil {
+		errs = append(errs, e.index.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	return errors.Join(errs...)
+}

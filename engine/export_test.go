@@ -1,0 +1,26 @@
+package engine
+
+import (
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"noecho/internal/index"
+)
+
+// InspectFS is Inspect on any file system.
+func InspectFS(fs vfs.FS, dir string) (Report, error) { return inspect(fs, dir) }
+
+// CheckIndex reads the whole index of a closed store.
+func CheckIndex(fs vfs.FS, dir string) error {
+	x, err := index.Open(fs.PathJoin(dir, "index"), index.Options{FS: fs, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	return x.Check()
+}
+
+// Cold makes an engine evict sealed tables at once, so that what is sealed is looked up in the index.
+func Cold(o Options) Options {
+	o.maxHot = -1
+	return o
+}

@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/errors/oserror"
+
+	"noecho/bloom"
+	"noecho/internal/index"
+)
+
+// filterDir holds one file a partition, written when the store is closed.
+const filterDir = "filters"
+
+func filterName(id uint32) string { return fmt.Sprintf("%08d.bloom", id) }
+
+func (e *Engine) newFilter() bloom.Filter {
+	o := bloom.Options{BitsPerKey: e.opt.FilterBits}
+	if e.opt.Filter == FilterRing {
+		return bloom.NewRing(o)
+	}
+	return bloom.NewSliced(o)
+}
+
+// filterTag is what ties a saved filter to the state it stands for: the partition, the number of frames the index holds
+// of it (every seal raises it, so a file older than the last seal never matches), and which bucket has which plane.
+//
+//	partition id | seq | n | n * (bucket number, plane)
+func (s *shard) filterTag() []byte {
+	b := binary.AppendUvarint(nil, uint64(s.id))
+	b = binary.AppendUvarint(b, s.seq)
+	b = binary.AppendUvarint(b, uint64(len(s.buckets)))
+	for i := range s.buckets {
+		b = binary.AppendVarint(b, s.buckets[i].num)
+		b = binary.AppendUvarint(b, uint64(s.buckets[i].plane))
+	}
+	return b
+}
+
+// planesOf reads a tag; ok=false when it is not of this partition in this state.
+func (s *shard) planesOf(tag []byte) (planes map[int64]int, ok bool) {
+	r := metaReader{b: tag}
+	id, seq, n := r.uvarint(), r.uvarint(), r.uvarint()
+	if r.bad || id != uint64(s.id) || seq != s.indexSeq || n > uint64(len(r.b)) {
+		return nil, false
+	}
+	planes = make(map[int64]int, n)
+	for range n {
+		num, p := r.varint(), r.uvarint()
+		if p >= bloom.Planes {
+			return nil, false
+		}
+		planes[num] = int(p)
+	}
+	return planes, !r.bad
+}
+
+// attachFilter gives the shard its filter when it is claimed for the first time. A saved one is taken when it belongs to
+// exactly what the index holds. Otherwise a fresh one starts, the planes of what the index holds answer "maybe" to every
+// key, which is exact and slow, and a second filter is built from the index in the background and adopted when it
+// is complete. Marks in the tables are added either way. Called with mu held.
+func (s *shard) attachFilter() {
+	if s.filter != nil {
+		return
+	}
+	if !s.loadFilter() {
+		s.filter = s.e.newFilter()
+		all := s.buckets
+		for i := range all {
+			s.buckets = all[:i] // nextPlane looks at the buckets that have a plane
+			all[i].plane = s.nextPlane(all[i].keys)
+		}
+		s.buckets = all
+		for i := range s.buckets {
+			if s.buckets[i].cold {
+				s.maybe |= 1 << s.buckets[i].plane
+			}
+		}
+		if s.maybe != 0 {
+			s.startRebuild()
+		}
+	}
+	for i := range s.buckets {
+		b := &s.buckets[i]
+		for _, t := range b.tables {
+			s.addAll(t, b.plane)
+		}
+		if s.active != nil && s.active.bucket == b.num {
+			s.addAll(s.active, b.plane)
+		}
+	}
+	s.freePlanes()
+	s.see()
+}
+
+func (s *shard) addAll(t *table, plane int) {
+	for e := range t.entries {
+		s.filter.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, plane)
+	}
+}
+
+// loadFilter takes the saved filter when it holds.
+func (s *shard) loadFilter() bool {
+	f, planes, err := s.readFilter()
+	switch {
+	case err != nil:
+		s.e.logger.Warn("saved filter not used, rebuilding it from the index", "topic", s.topic, "partition", s.partition, "reason", err)
+		return false
+	case f == nil:
+		return false
+	}
+	s.filter = f
+	all := s.buckets
+	for i := range all {
+		s.buckets = all[:i]
+		if p, ok := planes[all[i].num]; ok {
+			all[i].plane = p
+		} else {
+			all[i].plane = s.freshPlane(all[i:], planes, all[i].keys)
+		}
+	}
+	s.buckets = all
+	return true
+}
+
+// freshPlane chooses a plane for a bucket that was opened after the filter was saved. Planes that the file gives to
+// buckets still to come in the list are taken; nextPlane sees only those before.
+func (s *shard) freshPlane(rest []bucket, planes map[int64]int, hint uint64) int {
+	var taken bloom.Mask
+	for i := range rest {
+		if p, ok := planes[rest[i].num]; ok {
+			taken |= 1 << p
+		}
+	}
+	for p := range bloom.Planes {
+		if s.filter.Count(p) > 0 {
+			taken |= 1 << p // also dead ones: cleared later
+		}
+	}
+	old := s.maybe
+	s.maybe |= taken
+	p := s.nextPlane(hint)
+	s.maybe = old
+	return p
+}
+
+var errStale = errors.New("it is older than the index")
+
+// readFilter returns a nil filter where none was saved.
+func (s *shard) readFilter() (bloom.Filter, map[int64]int, error) {
+	fs := s.e.opt.FS
+	f, err := fs.Open(fs.PathJoin(s.e.dir, filterDir, filterName(s.id)))
+	if oserror.IsNotExist(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	filter, tag, err := bloom.Load(bufio.NewReaderSize(f, 1<<20), info.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	if filter.Kind() != s.e.opt.Filter {
+		return nil, nil, fmt.Errorf("it is of kind %s, the options say %s", filter.Kind(), s.e.opt.Filter)
+	}
+	planes, ok := s.planesOf(tag)
+	if !ok {
+		return nil, nil, errStale
+	}
+	return filter, planes, nil
+}
+
+// saveFilter writes the filter of a shard whose tables are all in the index.
+func (s *shard) saveFilter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.filter == nil || s.maybe != 0 || s.seq != s.indexSeq {
+		return nil // never claimed, or not complete: what is on disk stays what it is, right or stale
+	}
+	fs := s.e.opt.FS
+	return writeFile(fs, fs.PathJoin(s.e.dir, filterDir), filterName(s.id), func(w io.Writer) error {
+		b := bufio.NewWriterSize(w, 1<<20)
+		if err := bloom.Save(b, s.filter, s.filterTag()); err != nil {
+			return err
+		}
+		return b.Flush()
+	})
+}
+
+// rebuild is a background scan of the index that fills a filter of its own.
+type rebuild struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// startRebuild: called with mu held.
+func (s *shard) startRebuild() {
+	planes := make(map[int64]int, len(s.buckets))
+	f := s.e.newFilter()
+	for i := range s.buckets {
+		b := &s.buckets[i]
+		if _, seen := planes[b.num]; !seen && b.cold {
+			f.Open(b.plane, b.keys)
+		}
+		planes[b.num] = b.plane
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &rebuild{cancel: cancel, done: make(chan struct{})}
+	s.rebuild = r
+	from, to := s.buckets[0].num, s.current().num+1
+	go func() {
+		defer close(r.done)
+		defer cancel()
+		err := s.e.index.Scan(ctx, s.id, uint64(from), uint64(to), func(num uint64, e index.Entry) error {
+			f.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, planes[int64(num)])
+			return nil
+		})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.rebuild = nil
+		if err != nil {
+			if ctx.Err() == nil {
+				s.e.logger.Error("rebuilding the filter failed: lookups stay exact but slow", "topic", s.topic, "partition", s.partition, "err", err)
+			}
+			return
+		}
+		if err := s.filter.Adopt(f); err != nil {
+			s.e.logger.Error("adopting the rebuilt filter", "topic", s.topic, "partition", s.partition, "err", err)
+			return
+		}
+		s.maybe = 0
+		s.freePlanes()
+		s.see()
+	}()
+}
+
+// stopRebuild cancels the rebuild and waits for it. Called without mu.
+func (s *shard) stopRebuild() {
+	s.mu.Lock()
+	r := s.rebuild
+	s.mu.Unlock()
+	if r != nil {
+		r.cancel()
+		<-r.done
+	}
+}

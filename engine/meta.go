@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Keys of the index's metadata.
+//
+//	'n'              next partition id (4 bytes, big endian)
+//	'p' id (4, BE)   state of a partition: see appendMeta
+var nextIDKey = []byte{'n'}
+
+func partitionKey(id uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{'p'}, id)
+}
+
+// metaVersion is the first byte of a partition's state.
+const metaVersion = 1
+
+// appendMeta encodes the partition's state as of all frames below seq. Numbers are varints (zigzag where they may be -1):
+//
+//	version | len topic | partition | seq | start+1 or 0 if empty | to | committed | stream time | floor
+//	| n buckets | n * (number, first offset, keys)
+//
+// Called with mu held.
+func (s *shard) appendMeta(dst []byte) []byte {
+	dst = append(dst, metaVersion)
+	dst = binary.AppendUvarint(dst, uint64(len(s.topic)))
+	dst = append(dst, s.topic...)
+	dst = binary.AppendVarint(dst, int64(s.partition))
+	dst = binary.AppendUvarint(dst, s.seq)
+	start := int64(0)
+	if !s.empty {
+		start = s.start + 1
+	}
+	for _, v := range [...]int64{start, s.to, s.committed, s.streamTime, s.floor} {
+		dst = binary.AppendVarint(dst, v)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.buckets)))
+	for i := range s.buckets {
+		b := &s.buckets[i]
+		dst = binary.AppendVarint(dst, b.num)
+		dst = binary.AppendVarint(dst, b.first)
+		dst = binary.AppendUvarint(dst, b.keys)
+	}
+	return dst
+}
+
+// metaReader reads varints until the first failure.
+type metaReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *metaReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *metaReader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *metaReader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+// decodeMeta fills a shard from its encoded state and checks the invariants, because the bytes come from a disk.
+func (s *shard) decodeMeta(value []byte) error {
+	where := fmt.Sprintf("state of partition id %d", s.id)
+	if len(value) == 0 || value[0] != metaVersion {
+		return &StateError{Where: where, Reason: "unknown version"}
+	}
+	r := metaReader{b: value[1:]}
+	s.topic = string(r.bytes(r.uvarint()))
+	s.partition = int32(r.varint())
+	s.seq = r.uvarint()
+	start := r.varint()
+	s.empty, s.start = start == 0, max(start-1, 0)
+	s.to, s.committed, s.streamTime, s.floor = r.varint(), r.varint(), r.varint(), r.varint()
+	n := r.uvarint()
+	if r.bad || n > uint64(len(r.b)) {
+		return &StateError{Where: where, Reason: "truncated"}
+	}
+	s.buckets = make([]bucket, 0, n)
+	for range n {
+		s.buckets = append(s.buckets, bucket{num: r.varint(), first: r.varint(), keys: r.uvarint(), cold: true, stored: true})
+	}
+	if r.bad || len(r.b) != 0 {
+		return &StateError{Where: where, Reason: "truncated, or bytes left over"}
+	}
+	for i := 1; i < len(s.buckets); i++ {
+		if s.buckets[i].num <= s.buckets[i-1].num || s.buckets[i].first < s.buckets[i-1].first {
+			return &StateError{Where: where, Reason: "buckets out of order"}
+		}
+	}
+	return nil
+}

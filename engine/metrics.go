@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"time"
+
+	"noecho/internal/index"
+	"noecho/wal"
+)
+
+// Metrics is a snapshot of an engine. Counters start at Open.
+type Metrics struct {
+	Partitions  []PartitionMetrics
+	WAL         wal.Metrics
+	Index       index.Metrics
+	Keys        int64  // marks in the live buckets of all partitions
+	TableBytes  int64  // memory of all tables
+	FilterBytes int64  // memory of all filters
+	Unsealed    int64  // bytes of tables that wait for the disk
+	Seals       uint64 // writes into the index
+	SealedMarks uint64
+	Shrunk      uint64 // buckets dropped early because of MaxKeys or MaxBytes
+	Full        bool   // nothing is taken in (OnFull=Fail)
+	Poisoned    error  // nil while the store is sound
+}
+
+// PartitionMetrics is the state of one partition.
+type PartitionMetrics struct {
+	Topic           string
+	Partition       int32
+	Claimed         bool
+	Start, To       int64 // coverage [Start, To); both 0 when empty
+	Committed       int64 // -1: never
+	StreamTime      int64 // milliseconds
+	Keys            uint64
+	Buckets         []BucketMetrics
+	EffectiveWindow time.Duration // below Options.Window when the bounds shrank it
+	FilterBytes     int64
+	Rebuilding      bool // the filter is being rebuilt: answers are exact, lookups slow
+
+	Unique, Redelivery, Duplicate uint64
+	FalsePositives                uint64 // the filter said maybe, and there was no mark
+	IndexLookups                  uint64
+	ClockLead                     uint64 // timestamps too far ahead, treated as missing
+}
+
+// BucketMetrics is one live bucket of time.
+type BucketMetrics struct {
+	Number  int64 // floor(stream time / bucket width)
+	StartMs int64 // milliseconds since the epoch, by the records' timestamps
+	First   int64 // first offset taken in while it was current
+	Keys    uint64
+}
+
+// Metrics takes a snapshot. It waits for the batches in flight, partition by partition, so poll it, some seconds apart.
+func (e *Engine) Metrics() Metrics {
+	m := Metrics{
+		Keys: e.keys.Load(), TableBytes: e.pool.bytes(), Unsealed: e.unsealed.Load(),
+		Seals: e.seals.Load(), SealedMarks: e.sealedMarks.Load(), Shrunk: e.shrunk.Load(), Full: e.full.Load(),
+		WAL: e.log.Metrics(), Index: e.index.Metrics(),
+	}
+	if p := e.poison.Load(); p != nil {
+		m.Poisoned = p
+	}
+	for _, s := range e.shards() {
+		p := s.metrics()
+		m.FilterBytes += p.FilterBytes
+		m.Partitions = append(m.Partitions, p)
+	}
+	return m
+}
+
+// Metrics of this partition alone.
+func (p *Partition) Metrics() PartitionMetrics { return p.s.metrics() }
+
+func (s *shard) metrics() PartitionMetrics {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := PartitionMetrics{
+		Topic: s.topic, Partition: s.partition, Claimed: s.claimed,
+		Committed: s.committed, StreamTime: s.streamTime, EffectiveWindow: s.effectiveWindow(), Rebuilding: s.maybe != 0,
+		Unique: s.counts.unique, Redelivery: s.counts.redelivery, Duplicate: s.counts.duplicate,
+		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, ClockLead: s.counts.clockLead,
+	}
+	if !s.empty {
+		m.Start, m.To = s.start, s.to
+	}
+	if s.filter != nil {
+		m.FilterBytes = s.filter.Bytes()
+	}
+	for i := range s.buckets {
+		b := &s.buckets[i]
+		m.Keys += b.keys
+		m.Buckets = append(m.Buckets, BucketMetrics{Number: b.num, StartMs: b.num * s.e.delta, First: b.first, Keys: b.keys})
+	}
+	return m
+}

@@ -1,0 +1,172 @@
+package engine
+
+import "context"
+
+// Partition is the single-writer handle of one partition's state. Its methods may be called from several goroutines, one
+// at a time each; batches should come from one, because their offsets belong in order.
+type Partition struct {
+	s      *shard
+	closed bool // protected by s.mu
+}
+
+// Commit says that everything below next is done, and returns when every mark below it is on stable storage. Commits of
+// several partitions that arrive together share one fsync. next never goes down: a smaller one than before only waits
+// for what was handed in so far. When ctx ends first its error is returned; the commit may still become durable.
+func (p *Partition) Commit(ctx context.Context, next int64) error {
+	s := p.s
+	if err := s.e.healthy(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if p.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if next > s.committed && next >= 0 {
+		s.committed = next
+		s.changed = true
+	}
+	err := s.cutFrame()
+	pos := s.lastPos
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if pos == 0 {
+		return nil // nothing was ever logged since the store was opened
+	}
+	if err := s.e.log.Sync(ctx, pos); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return s.e.fail(err)
+	}
+	s.mu.Lock()
+	s.expire()
+	s.mu.Unlock()
+	return nil
+}
+
+// Committed returns the largest offset given to Commit, in this life of the store or an earlier one; -1: never.
+func (p *Partition) Committed() int64 {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.s.committed
+}
+
+// Coverage returns the range [start, to) of offsets taken in. Both are 0 when nothing was.
+func (p *Partition) Coverage() (start, to int64) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.s.empty {
+		return 0, 0
+	}
+	return p.s.start, p.s.to
+}
+
+// Lookup says whether the next record in the current bucket with that key would be dropped, and of which offset it
+// would be a copy.
+func (p *Partition) Lookup(key []byte) (first int64, seen bool, err error) {
+	s := p.s
+	if err := s.e.healthy(); err != nil {
+		return 0, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.closed {
+		return 0, false, ErrClosed
+	}
+	if s.empty {
+		return 0, false, nil
+	}
+	defer s.closeReader()
+	h := s.e.hash.sum(key)
+	mask := (s.filter.Test(h) | s.maybe) & s.visible
+	low := s.current().num - int64(s.e.opt.Buckets)
+	hit, err := s.search(h, s.to-1, low, len(s.buckets)-1, mask)
+	if err != nil || hit.offset < 0 {
+		return 0, false, err
+	}
+	return hit.offset, true, nil
+}
+
+// Forget removes the key's marks, so that its next copy passes. It is an operator's act at the head of the partition
+// (nothing below the coverage's end left to deliver), durable with the next Commit.
+func (p *Partition) Forget(key []byte) error {
+	s := p.s
+	if err := s.e.admit(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	defer s.closeReader()
+	h := s.e.hash.sum(key)
+	mask := s.filter.Test(h) | s.maybe
+	for i := range s.buckets {
+		b := &s.buckets[i]
+		if mask&(1<<b.plane) == 0 {
+			continue
+		}
+		offset, err := s.lookIn(b, h)
+		if err != nil {
+			return err
+		}
+		if offset < 0 {
+			continue
+		}
+		s.begin(s.from())
+		s.enc.Forget(uint64(b.num), h.Hi, h.Lo)
+		if err := s.forget(bucketHash{b.num, h}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget hides a mark: in the current bucket by a tombstone in the active table, which shadows all older ones; in an
+// older bucket, whose tables the keeper may be reading, by a note that the next seal takes along.
+func (s *shard) forget(f bucketHash) error {
+	b := s.find(f.bucket)
+	if b == nil {
+		return nil
+	}
+	if b.keys > 0 {
+		b.keys--
+		s.e.keys.Add(-1)
+	}
+	if b.num != s.current().num {
+		s.forgotten[f] = struct{}{}
+		if len(s.forgotten) >= maxForgets {
+			return s.freeze()
+		}
+		return nil
+	}
+	if s.active == nil {
+		s.active = newTable(b.num, s.e.pool)
+	}
+	if s.active.put(f.hash, tombstone) {
+		return nil
+	}
+	if err := s.freeze(); err != nil {
+		return err
+	}
+	s.active = newTable(b.num, s.e.pool)
+	s.active.put(f.hash, tombstone)
+	return nil
+}
+
+// Close gives the partition back: another handle may claim it. What was not committed is kept in memory and may be
+// committed by the next holder. A second Close does nothing.
+func (p *Partition) Close() error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.s.claimed = false
+	return nil
+}

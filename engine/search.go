@@ -1,0 +1,81 @@
+package engine
+
+import "noecho/bloom"
+
+// mark as a search finds it; offset -1: none.
+type mark struct{ bucket, offset int64 }
+
+// search looks for a mark of h that the record at offset o can see, in the buckets from position at down to number low
+// whose plane is in mask. It stops at the first mark with an offset <= o: the marks of a key that one record can see all
+// carry the same offset (a second owner appears only where the first is out of sight, and a refreshed mark copies its
+// owner), and a record that meets its own mark saw no other one when it was made. A mark with a larger offset belongs to a later
+// record and is passed by. Called with mu held; 0 allocations.
+func (s *shard) search(h bloom.Hash, o, low int64, at int, mask bloom.Mask) (mark, error) {
+	asked, found := false, false
+	for i := at; i >= 0; i-- {
+		b := &s.buckets[i]
+		if b.num < low {
+			break
+		}
+		if mask&(1<<b.plane) == 0 {
+			continue
+		}
+		asked = true
+		offset, err := s.lookIn(b, h)
+		if err != nil {
+			return mark{offset: -1}, err
+		}
+		if offset >= 0 {
+			found = true
+			if offset <= o {
+				return mark{b.num, offset}, nil
+			}
+		}
+	}
+	if asked && !found && s.maybe == 0 {
+		s.counts.falsePositives++
+	}
+	return mark{offset: -1}, nil
+}
+
+// lookIn returns the offset of a key's mark in a bucket, -1 when it has none there. Tables first, the newest first: it
+// may hold a tombstone that hides an older one. The index is asked only for what no table holds.
+func (s *shard) lookIn(b *bucket, h bloom.Hash) (int64, error) {
+	if t := s.active; t != nil && t.bucket == b.num {
+		if v := t.get(h); v != 0 {
+			return offsetOf(v), nil
+		}
+	}
+	for i := len(b.tables) - 1; i >= 0; i-- {
+		if v := b.tables[i].get(h); v != 0 {
+			return s.unlessForgotten(b, h, offsetOf(v)), nil
+		}
+	}
+	if !b.cold {
+		return -1, nil
+	}
+	r, err := s.openReader()
+	if err != nil {
+		return -1, err
+	}
+	s.counts.indexLookups++
+	offset, ok, err := r.Get(s.id, uint64(b.num), h.Hi, h.Lo)
+	if err != nil {
+		return -1, s.e.fail(err)
+	}
+	if !ok {
+		return -1, nil
+	}
+	return s.unlessForgotten(b, h, offset), nil
+}
+
+// unlessForgotten hides marks of older buckets that were forgotten and not yet removed from tables and index.
+func (s *shard) unlessForgotten(b *bucket, h bloom.Hash, offset int64) int64 {
+	if len(s.forgotten) == 0 || b.num == s.current().num {
+		return offset
+	}
+	if _, gone := s.forgotten[bucketHash{b.num, h}]; gone {
+		return -1
+	}
+	return offset
+}

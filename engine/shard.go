@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"sync"
+
+	"noecho/bloom"
+	"noecho/internal/index"
+	"noecho/wal"
+)
+
+// position of a frame in the WAL; 0 means none (a segment starts with a header, so no frame is at 0).
+type position = wal.Position
+
+// chunkRecords is how many records are decided under one hold of the shard's lock, with one touch of the cache lines.
+// Smaller gives the memory too few loads to overlap; larger pushes the first lines out of the L1 cache before their turn.
+const chunkRecords = 256
+
+// frameSoftLimit is when pending changes are handed to the WAL although no commit asks for it, in bytes: it bounds the
+// memory of a caller that commits rarely, and spreads the writing.
+const frameSoftLimit = 1 << 20
+
+// maxForgets bounds the forgotten marks a shard keeps in memory before a seal must take them.
+const maxForgets = 4096
+
+// shard is the state of one partition. Everything below mu is protected by it; the rest is immutable.
+type shard struct {
+	e         *Engine
+	id        uint32 // in the index and the WAL; never reused
+	topic     string
+	partition int32
+
+	mu sync.Mutex
+
+	claimed bool
+
+	// The rule's state. Invariants: buckets ascend by num and by first; if !empty, start < to and there is at least one
+	// bucket; the last one is current.
+	empty      bool
+	start, to  int64
+	committed  int64 // -1: never
+	streamTime int64
+	buckets    []bucket
+	floor      int64 // buckets below were dropped early, because of the bounds
+
+	// Planes of the filter.
+	filter   bloom.Filter // nil while the partition was never claimed: then nothing is decided
+	visible  bloom.Mask   // planes of the buckets that a new record can see
+	maybe    bloom.Mask   // planes whose filter is being rebuilt: their answer is always "maybe"
+	clearing bloom.Mask   // planes being cleared, a little with each chunk; not in use
+	rebuild  *rebuild     // the background rebuild, nil when there is none
+
+	// Tables. active holds marks of the current bucket only; frozen ones hang on their bucket, newest last.
+	active    *table
+	unsealed  []*table // frozen and not yet in the index, oldest first; the keeper takes from the front
+	forgotten map[bucketHash]struct{}
+	drops     []dropRange // bucket ranges the keeper has to cut out of the index
+
+	// The log. Frames are numbered by seq without gaps; enc holds what is not in a frame yet.
+	enc      wal.Encoder
+	begun    bool // enc.Begin was called since the last frame
+	changed  bool // committed, to or stream time changed since the last frame
+	seq      uint64
+	indexSeq uint64   // frames below are in the index; moved by the keeper's install
+	firstPos position // oldest frame whose content is in no frozen table; 0: none
+	lastPos  position // newest frame
+
+	replaying bool     // recovery: frames come from the log and are not written again
+	replayPos position // recovery: the frame being replayed
+
+	reader     index.Reader // reused; open during a chunk only, and only once a lookup is needed
+	readerOpen bool
+	hashes     [chunkRecords]bloom.Hash
+	sink       uint64 // keeps touch alive
+
+	counts counts
+}
+
+// counts are totals since the engine was opened.
+type counts struct {
+	unique, redelivery, duplicate uint64
+	falsePositives                uint64 // the filter said maybe, and there was no mark
+	indexLookups                  uint64
+	clockLead                     uint64
+	lastClockLog                  int64 // unix milliseconds
+}
+
+// bucket is a bucket of time that is still alive.
+type bucket struct {
+	num    int64 // floor(stream time / delta)
+	first  int64 // the boundary: the first offset taken in while it was current
+	keys   uint64
+	plane  int
+	cold   bool // the index holds marks of it that no table holds
+	stored bool // the index holds, or is about to hold, something of it: must be excised when it dies
+	tables []*table
+}
+
+// dropRange is a half-open range of bucket numbers.
+type dropRange struct{ from, to int64 }
+
+func newShard(e *Engine, id uint32, topic string, partition int32) *shard {
+	return &shard{
+		e: e, id: id, topic: topic, partition: partition,
+		empty: true, committed: -1, forgotten: map[bucketHash]struct{}{},
+	}
+}
+
+// current returns the bucket of stream time. The shard must not be empty.
+func (s *shard) current() *bucket { return &s.buckets[len(s.buckets)-1] }
+
+// indexOf returns the position in buckets of the bucket that was current when offset o was taken in; -1 when o is below
+// the start or below the oldest boundary still known. Offsets asked for are mostly recent, so it searches from the end.
+func (s *shard) indexOf(o int64) int {
+	if s.empty || o < s.start {
+		return -1
+	}
+	for i := len(s.buckets) - 1; i >= 0; i-- {
+		if s.buckets[i].first <= o {
+			return i
+		}
+	}
+	return -1
+}
+
+// lowest returns the position of the oldest bucket with num >= low.
+func (s *shard) lowest(low int64) int {
+	i := 0
+	for i < len(s.buckets) && s.buckets[i].num < low {
+		i++
+	}
+	return i
+}
+
+// find looks for the bucket with a number; nil when it is not alive.
+func (s *shard) find(num int64) *bucket {
+	for i := len(s.buckets) - 1; i >= 0; i-- {
+		if s.buckets[i].num == num {
+			return &s.buckets[i]
+		}
+	}
+	return nil
+}
+
+// begin starts a frame when none is begun.
+func (s *shard) begin(from int64) {
+	if !s.begun {
+		s.enc.Begin(s.id, s.seq, from)
+		s.begun = true
+	}
+}
+
+// from is the coverage a frame starts at: -1 while nothing was taken in.
+func (s *shard) from() int64 {
+	if s.empty {
+		return -1
+	}
+	return s.to
+}
+
+// fromBefore is the coverage just before the new record at offset o is taken in.
+func (s *shard) fromBefore(o int64) int64 {
+	if s.empty {
+		return o
+	}
+	return s.to
+}
+
+// cutFrame hands what changed since the last frame to the log; not yet durable. Called with mu held.
+func (s *shard) cutFrame() error {
+	if s.replaying || (!s.begun && !s.changed) {
+		return nil
+	}
+	s.begin(s.from())
+	payload := s.enc.Finish(s.from(), s.committed, s.streamTime)
+	pos, err := s.e.log.Append(payload)
+	if err != nil {
+		return s.e.fail(err)
+	}
+	s.e.logged(len(payload))
+	s.seq++
+	s.begun, s.changed = false, false
+	s.lastPos = pos
+	if s.firstPos == 0 {
+		s.firstPos = pos
+	}
+	return nil
+}
+
+func (s *shard) openReader() (*index.Reader, error) {
+	if !s.readerOpen {
+		if err := s.e.index.ResetReader(&s.reader); err != nil {
+			return nil, s.e.fail(err)
+		}
+		s.readerOpen = true
+	}
+	return &s.reader, nil
+}
+
+func (s *shard) closeReader() {
+	if s.readerOpen {
+		s.readerOpen = false
+		if err := s.reader.Close(); err != nil {
+			s.e.logger.Warn("closing an index reader", "err", err)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"noecho/bloom"
+	"noecho/internal/index"
+)
+
+// A table maps 128-bit hashes to offsets for the marks of one bucket. It is made of pages of equal size, found through
+// a directory by the top bits of the hash (extendible hashing: Fagin et al., TODS 1979). The naive table is one slice
+// that doubles when it is full: at a million keys that copies tens of megabytes inside one Check, and a thousand
+// partitions each own a slice sized for their worst day. With pages a split moves at most one page (microseconds), a new
+// table is one page, all pages are alike and are reused between tables and partitions, and a page holds a contiguous
+// range of hashes, so that reading a table out in order needs no large sort.
+const (
+	pageBits  = 9
+	pageSlots = 1 << pageBits
+	pageFull  = pageSlots * 3 / 4 // a page splits above this load
+	pageBytes = pageSlots * 24
+	maxDepth  = 24 // of the directory: 16 M pages; reached only by hashes that are no hashes
+)
+
+// slot holds one mark. val is the offset plus one, 0 where the slot is free, or tombstone.
+type slot struct {
+	hi, lo uint64
+	val    uint64
+}
+
+// tombstone in a slot says that the key was forgotten: it hides the mark an older table or the index may still hold.
+const tombstone = ^uint64(0)
+
+// page is an open-addressed table with linear probing; home slot from the low bits of Lo, which the directory does not use.
+type page struct {
+	slots [pageSlots]slot
+	n     int   // slots in use
+	depth uint8 // hashes in the page share this many top bits
+}
+
+// find returns the slot that holds the hash, or the free slot where it would go.
+func (g *page) find(h bloom.Hash) *slot {
+	for i := h.Lo & (pageSlots - 1); ; i = (i + 1) & (pageSlots - 1) {
+		s := &g.slots[i]
+		if s.val == 0 || (s.lo == h.Lo && s.hi == h.Hi) {
+			return s
+		}
+	}
+}
+
+// table: see above. While it is active it is owned by its shard (shard.mu). Once frozen it is immutable until its seal
+// is installed, because the keeper reads it without a lock; after that the shard may write tombstones into it.
+type table struct {
+	dir    []*page // 1<<depth pointers; several may share a page
+	depth  uint8
+	n      int // marks and tombstones
+	pages  int
+	pool   *pagePool
+	bucket int64
+
+	// Set by freeze, immutable afterwards.
+	meta     []byte   // the partition's state up to this table, written with it
+	seq      uint64   // frames below are covered by meta
+	firstPos position // the oldest WAL frame with content of this table
+	forgets  []bucketHash
+
+	sealed bool   // in the index; under shard.mu
+	order  uint64 // of the seals; the lowest is evicted first; under shard.mu
+}
+
+// bucketHash names a mark.
+type bucketHash struct {
+	bucket int64
+	hash   bloom.Hash
+}
+
+func newTable(bucket int64, pool *pagePool) *table {
+	t := &table{pool: pool, bucket: bucket, pages: 1}
+	t.dir = []*page{pool.get()}
+	return t
+}
+
+func (t *table) page(h bloom.Hash) *page { return t.dir[h.Hi>>(64-t.depth)] }
+
+// get returns the value of a hash: its offset plus one, tombstone, or 0 when there is none.
+func (t *table) get(h bloom.Hash) uint64 { return t.page(h).find(h).val }
+
+// put sets the value of a hash. It reports false, and changes nothing, when the page is full and cannot be split: the
+// table must be frozen then.
+func (t *table) put(h bloom.Hash, val uint64) bool {
+	for {
+		g := t.page(h)
+		s := g.find(h)
+		if s.val != 0 {
+			s.val = val
+			return true
+		}
+		if g.n < pageFull {
+			*s = slot{hi: h.Hi, lo: h.Lo, val: val}
+			g.n++
+			t.n++
+			return true
+		}
+		if !t.split(g, h) {
+			return false
+		}
+	}
+}
+
+// split divides the full page g, in which h belongs, by its next hash bit.
+func (t *table) split(g *page, h bloom.Hash) bool {
+	if g.depth == t.depth {
+		if t.depth == maxDepth {
+			return false
+		}
+		dir := make([]*page, 2*len(t.dir))
+		for i, q := range t.dir {
+			dir[2*i], dir[2*i+1] = q, q
+		}
+		t.dir = dir
+		t.depth++
+	}
+	left, right := t.pool.get(), t.pool.get()
+	left.depth, right.depth = g.depth+1, g.depth+1
+	bit := uint64(1) << (63 - g.depth)
+	for i := range g.slots {
+		s := &g.slots[i]
+		if s.val == 0 {
+			continue
+		}
+		dst := left
+		if s.hi&bit != 0 {
+			dst = right
+		}
+		*dst.find(bloom.Hash{Hi: s.hi, Lo: s.lo}) = *s
+		dst.n++
+	}
+	// The directory entries of g are contiguous: the first half points left now, the second right.
+	span := 1 << (t.depth - g.depth)
+	at := int(h.Hi>>(64-t.depth)) &^ (span - 1)
+	for i := range span {
+		if i < span/2 {
+			t.dir[at+i] = left
+		} else {
+			t.dir[at+i] = right
+		}
+	}
+	t.pool.put(g)
+	t.pages++
+	return true
+}
+
+// touch loads the home slot of each hash: independent loads, which the processor overlaps, so that the decisions that
+// follow find the lines in the cache. The sum keeps the compiler from dropping them.
+func (t *table) touch(hs []bloom.Hash) (sink uint64) {
+	shift := 64 - t.depth
+	for i := range hs {
+		sink += t.dir[hs[i].Hi>>shift].slots[hs[i].Lo&(pageSlots-1)].val
+	}
+	return sink
+}
+
+// bytes is the memory the table holds.
+func (t *table) bytes() int64 { return int64(t.pages)*pageBytes + int64(len(t.dir))*8 }
+
+// release gives the pages back. The table must not be used afterwards.
+func (t *table) release() {
+	for i := 0; i < len(t.dir); {
+		g := t.dir[i]
+		i += 1 << (t.depth - g.depth)
+		t.pool.put(g)
+	}
+	t.dir, t.pages, t.n = nil, 0, 0
+}
+
+// entries yields the table's marks in ascending order of the hash; tombstones have offset -1. A page's hashes share
+// their top bits, so the next bits are a good key for one counting pass, and an insertion sort does the rest.
+func (t *table) entries(yield func(index.Entry) bool) {
+	var out [pageSlots]index.Entry
+	for i := 0; i < len(t.dir); {
+		g := t.dir[i]
+		i += 1 << (t.depth - g.depth)
+		for _, e := range g.sorted(&out) {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// sorted writes the page's marks into out, in order.
+func (g *page) sorted(out *[pageSlots]index.Entry) []index.Entry {
+	var start [pageSlots + 1]uint16
+	digit := func(hi uint64) uint64 { return hi << g.depth >> (64 - pageBits) }
+	for i := range g.slots {
+		if g.slots[i].val != 0 {
+			start[digit(g.slots[i].hi)+1]++
+		}
+	}
+	for i := 1; i < len(start); i++ {
+		start[i] += start[i-1]
+	}
+	for i := range g.slots {
+		s := &g.slots[i]
+		if s.val == 0 {
+			continue
+		}
+		d := digit(s.hi)
+		out[start[d]] = index.Entry{Hi: s.hi, Lo: s.lo, Offset: offsetOf(s.val)}
+		start[d]++
+	}
+	es := out[:g.n]
+	for i := 1; i < len(es); i++ {
+		e := es[i]
+		j := i
+		for ; j > 0 && (es[j-1].Hi > e.Hi || (es[j-1].Hi == e.Hi && es[j-1].Lo > e.Lo)); j-- {
+			es[j] = es[j-1]
+		}
+		es[j] = e
+	}
+	return es
+}
+
+// offsetOf turns a slot's value into an offset; -1 for a tombstone.
+func offsetOf(val uint64) int64 {
+	if val == tombstone {
+		return -1
+	}
+	return int64(val - 1)
+}
