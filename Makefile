@@ -1,0 +1,96 @@
+# All one needs is Go; make test-kafka and make bench-relay also need Java 17 and Maven, or KAFKA_BROKERS=host:port.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+GO ?= go
+FUZZTIME ?= 20s
+STATICCHECK := v0.8.2
+GOVULNCHECK := v1.9.0
+tools := $(CURDIR)/bin/tools
+
+# The end-to-end suite runs by itself: it starts processes and wants the machine.
+packages = $$($(GO) list ./... | grep -v /fuzz/e2e)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/noecho
+	$(GO) build -o bin/noecho ./cmd/noecho
+
+.PHONY: demo
+demo: ## the proof in half a minute, no broker needed
+	$(GO) run ./cmd/noecho demo
+
+.PHONY: test
+test: lint test-unit test-invariants test-race test-e2e ## everything that needs no outside server
+
+.PHONY: test-unit
+test-unit:
+	$(GO) test -timeout 15m $(packages)
+
+.PHONY: test-invariants
+test-invariants:
+	$(GO) test -timeout 15m -tags invariants $(packages)
+
+.PHONY: test-race
+test-race:
+	$(GO) test -timeout 20m -short -race $(packages)
+
+.PHONY: test-e2e
+test-e2e: ## the binary against kfake: 1 M records, 20 kills; then shorter with invariants checked
+	$(GO) test -timeout 20m -count=1 -v ./fuzz/e2e
+	NOECHO_E2E_TAGS=invariants $(GO) test -timeout 10m -count=1 -short -v -run 'TestKill|TestCorrupt|TestTorn' ./fuzz/e2e
+
+.PHONY: test-kafka
+test-kafka: ## the same end-to-end suite against a real Kafka broker (KAFKA_BROKERS, or one that is started for it)
+	scripts/kafka.sh run $(GO) test -timeout 20m -count=1 -v ./fuzz/e2e
+
+.PHONY: kafka-up
+kafka-up: ## start a Kafka broker on free loopback ports, print host:port (scripts/kafka.sh help says more)
+	@scripts/kafka.sh up
+
+.PHONY: kafka-down
+kafka-down: ## stop it and remove its data
+	@scripts/kafka.sh down
+
+.PHONY: bench-relay
+bench-relay: ## throughput of noecho run against a bare franz-go relay, on a real Kafka broker
+	cd bench && ../scripts/kafka.sh run $(GO) run ./relay
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, in both builds; the project's own rules are in internal/lint
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt'ed:" $$files; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags invariants ./...
+	cd bench && $(GO) vet ./...
+	@if $(call install,staticcheck,$(STATICCHECK),honnef.co/go/tools/cmd); then \
+		set -x; $(tools)/staticcheck-$(STATICCHECK) ./... && $(tools)/staticcheck-$(STATICCHECK) -tags invariants ./...; \
+	else \
+		echo "staticcheck $(STATICCHECK) could not be got: left out"; \
+	fi
+
+.PHONY: fuzz
+fuzz: ## every native fuzz target for FUZZTIME (default 20s) each
+	@for p in $(packages); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			(set -x; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p); \
+		done; \
+	done
+
+.PHONY: vulncheck
+vulncheck: ## known vulnerabilities in what we use (asks the Go vulnerability database)
+	@$(call install,govulncheck,$(GOVULNCHECK),golang.org/x/vuln/cmd)
+	$(tools)/govulncheck-$(GOVULNCHECK) ./...
+
+.PHONY: clean
+clean: ## bin/, .kafka/ and the broker
+	scripts/kafka.sh down
+	rm -rf bin .kafka
+
+# install,NAME,VERSION,PATH: a tool of a fixed version, built once, no dependency of the project's.
+define install
+{ [ -x $(tools)/$(1)-$(2) ] || { GOBIN=$(tools) $(GO) install $(3)/$(1)@$(2) && mv $(tools)/$(1) $(tools)/$(1)-$(2); }; }
+endef

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// settings of a comparison.
+type settings struct {
+	brokers    string
+	records    int
+	bytes      int     // of a value
+	copies     float64 // share of records that are copies
+	partitions int
+	rounds     int
+	noecho     string // path of the binary; built from the tree when empty
+	args       string // further arguments for noecho run
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("relay: ")
+	if len(os.Args) > 1 && os.Args[1] == bareRole {
+		if err := runBare(os.Args[2:]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	s := settings{brokers: os.Getenv("KAFKA_BROKERS")}
+	flag.IntVar(&s.records, "records", 2_000_000, "records in the input")
+	flag.IntVar(&s.bytes, "bytes", 100, "bytes of a record's value")
+	flag.Float64Var(&s.copies, "copies", 0, "share of the records that are copies (0 is hardest: all must be written)")
+	flag.IntVar(&s.partitions, "partitions", 4, "partitions of input and output")
+	flag.IntVar(&s.rounds, "rounds", 2, "rounds; each runs both relays")
+	flag.StringVar(&s.noecho, "noecho", "", "noecho binary (default: built from this tree)")
+	flag.StringVar(&s.args, "args", "", "further arguments for noecho run, separated by blanks")
+	flag.Parse()
+	if err := compare(context.Background(), s); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func compare(ctx context.Context, s settings) error {
+	if s.brokers == "" {
+		return errors.New("KAFKA_BROKERS is not set: use make bench-relay, or set it to host:port of a broker")
+	}
+	dir, err := os.MkdirTemp("", "noecho-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if s.noecho == "" {
+		s.noecho = filepath.Join(dir, "noecho")
+		if out, err := exec.Command("go", "build", "-C", "..", "-o", s.noecho, "./cmd/noecho").CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	}
+	b, err := newBench(ctx, s, dir)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	fmt.Printf("%d records of %d bytes, %.0f %% copies, %d partitions; %s, %d cores (shared with the broker)\n",
+		s.records, s.bytes, s.copies*100, s.partitions, runtime.Version(), runtime.NumCPU())
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+
+	// Not counted: a broker that has just started compiles its code while it serves the first run.
+	if _, err := b.measure(ctx, "bare", b.bare); err != nil {
+		return err
+	}
+	var bare, noecho []result
+	fmt.Println(header)
+	for range s.rounds {
+		for _, r := range []struct {
+			name    string
+			command func(output, group string) *exec.Cmd
+			results *[]result
+		}{{"bare", b.bare, &bare}, {"noecho", b.noecho, &noecho}} {
+			m, err := b.measure(ctx, r.name, r.command)
+			if err != nil {
+				return err
+			}
+			fmt.Println(m)
+			*r.results = append(*r.results, m)
+		}
+	}
+	fmt.Printf("ratio noecho / bare: flow %.2f, whole %.2f\n", flow(noecho)/flow(bare), whole(noecho)/whole(bare))
+	return nil
+}
+
+// bare is the rival's command line.
+func (b *bench) bare(output, group string) *exec.Cmd {
+	return exec.Command(b.self, bareRole, b.brokers, b.input, output, group)
+}
+
+// noecho is ours, with a data directory of its own: every run starts with an empty window.
+func (b *bench) noecho(output, group string) *exec.Cmd {
+	args := []string{"run", "--brokers", b.brokers, "--input", b.input, "--output", output, "--group", group,
+		"--data-dir", filepath.Join(b.dir, output), "--window", "24h", "--commit-interval", time.Second.String(), "--metrics-addr", "off"}
+	return exec.Command(b.settings.noecho, append(args, strings.Fields(b.args)...)...)
+}
