@@ -21,12 +21,10 @@ func texts(t *testing.T, err error) []string {
 	return out
 }
 
-// Each row breaks one rule of an otherwise right configuration, and must give that one sentence and no other.
-func TestEveryViolation(t *testing.T) {
-	absent := filepath.Join(t.TempDir(), "absent")
-	present := writeFile(t, "present", "x")
-	empty := writeFile(t, "empty", "\n")
-	f := func(want string, args ...string) {
+// violation returns a function that takes a right configuration, applies args (flags and variables) that break one rule
+// of it, and expects one sentence and no other.
+func violation(t *testing.T) func(want string, args ...string) {
+	return func(want string, args ...string) {
 		t.Helper()
 		var environ, flags []string
 		for _, a := range args {
@@ -41,6 +39,10 @@ func TestEveryViolation(t *testing.T) {
 		require.Len(t, got, 1, "%v", got)
 		require.Contains(t, got[0], want)
 	}
+}
+
+func TestKafkaViolations(t *testing.T) {
+	f := violation(t)
 	f("brokers is missing: name one broker or more, host:port, with --brokers, NOECHO_BROKERS or `brokers:` in the file", "--brokers=")
 	f(`brokers holds ":1": write host:port with a port`, "--brokers=:1")
 	f(`brokers holds "b2:0": write host:port with a port from 1 to 65535`, "--brokers=b2:0")
@@ -53,11 +55,17 @@ func TestEveryViolation(t *testing.T) {
 	f("output is missing", "--output=")
 	f("group is missing", "--group=")
 	f("client_id is missing", "--client-id=")
-	f("data_dir is missing: name the directory of the store with --data-dir", "--data-dir=")
 	f(`on_missing_key is "skip"; choose pass, drop or fail (from --on-missing-key)`, "--on-missing-key=skip")
 	f(`start_at is "now"; choose earliest or latest`, "--start-at=now")
 	f("commit_interval is 0s; choose between 10ms and 1m", "--commit-interval=0s")
 	f("commit_interval is 2h", "--commit-interval=2h")
+}
+
+func TestConnectionViolations(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "absent")
+	present := writeFile(t, "present", "x")
+	empty := writeFile(t, "empty", "\n")
+	f := violation(t)
 	f("tls_ca cannot be read", "--tls-ca="+absent)
 	f("tls_key is missing", "--tls-cert="+present)
 	f("tls_cert is missing", "--tls-key="+present)
@@ -70,6 +78,11 @@ func TestEveryViolation(t *testing.T) {
 	f("is empty; put the secret into it", "--sasl-mechanism=PLAIN", "--sasl-username=u", "--sasl-password-file="+empty)
 	f("both sasl_password (from NOECHO_SASL_PASSWORD) and sasl_password_file (from --sasl-password-file) are set; keep one",
 		"--sasl-mechanism=PLAIN", "--sasl-username=u", "--sasl-password-file="+present, "NOECHO_SASL_PASSWORD=p")
+}
+
+func TestStoreAndServiceViolations(t *testing.T) {
+	f := violation(t)
+	f("data_dir is missing: name the directory of the store with --data-dir", "--data-dir=")
 	f("window is 0s, so nothing would ever be a duplicate", "--window=0")
 	f("window is -1h0m0s", "--window=-1h")
 	f("window is 1s, which 6 buckets do not divide into whole milliseconds; choose 1.002s (from --window)", "--window=1s")
