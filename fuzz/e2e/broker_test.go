@@ -129,7 +129,7 @@ func (b *broker) committed(group, topic string, partitions int) ([]int64, error)
 }
 
 // read gives every record of the topic up to the end as it is now to fn, in order for each partition.
-func (b *broker) read(topic string, until time.Time, fn func(*kgo.Record)) error {
+func (b *broker) read(topic string, until time.Time, fn func(*kgo.Record), opts ...kgo.Opt) error {
 	ends, err := b.ends(topic)
 	if err != nil {
 		return err
@@ -146,8 +146,9 @@ func (b *broker) read(topic string, until time.Time, fn func(*kgo.Record)) error
 	if left == 0 {
 		return nil
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(b.addrs, ",")...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.FetchMaxPartitionBytes(16<<20))
+	// With control records, or the end of a partition that ends with a transaction's marker would never be seen.
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(strings.Split(b.addrs, ",")...), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.FetchMaxPartitionBytes(16<<20))...)
 	if err != nil {
 		return err
 	}
@@ -158,7 +159,9 @@ func (b *broker) read(topic string, until time.Time, fn func(*kgo.Record)) error
 			return fmt.Errorf("reading %s back: %w", topic, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			fn(r)
+			if !r.Attrs.IsControl() {
+				fn(r)
+			}
 			if r.Offset == ends[r.Partition]-1 {
 				left--
 			}
