@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"time"
+
+	"noecho/internal/invariants"
 )
 
 // Group commit, by a leader.
@@ -82,6 +84,10 @@ func (l *Log) wakeLocked() {
 // REQUIRES: nobody leads, the log is not poisoned.
 func (l *Log) leadLocked() {
 	g, durable, end := l.mu.pending, l.mu.synced, l.mu.end
+	if invariants.Enabled {
+		invariants.Assert(!l.mu.leading && l.mu.poison == nil, "second leader, or a leader of a poisoned log")
+		invariants.Assert(durable < end && len(g.buf) > 0, "nothing to write between %s and %s", durable, end)
+	}
 	l.mu.leading = true
 	l.mu.pending, l.mu.idle = l.mu.idle, nil
 	l.mu.turn.Broadcast() // there is room to append again
@@ -144,6 +150,10 @@ func (l *Log) writePiece(buf []byte, durable Position) (frames int, poison *Pois
 			frames++
 		}
 		done += a.scratch.seal(buf[done:], at(a.number, a.offset+done), durable)
+	}
+	if invariants.Enabled {
+		invariants.Assert(a.offset%frameAlign == 0 && durable <= at(a.number, a.offset),
+			"frames at %s, but all below %s is durable", at(a.number, a.offset), durable)
 	}
 	if _, err := a.file.WriteAt(buf, a.offset); err != nil {
 		return 0, &PoisonedError{Op: "write", Path: a.path, Err: err}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"noecho/internal/invariants"
 )
 
 const (
@@ -51,6 +53,9 @@ func (a *activeSegment) close() {
 // REQUIRES: the active segment is synced.
 func (l *Log) roll(number uint32) *PoisonedError {
 	a := &l.active
+	if invariants.Enabled {
+		invariants.Assert(number == a.number+1, "segment %d follows %d", number, a.number)
+	}
 	previous, ended := at(a.number, a.offset), a.offset
 	a.close()
 	size, err := l.begin(number, previous)
