@@ -87,8 +87,20 @@ func (l *pebbleLogger) Errorf(format string, args ...any) {
 	l.x.opts.Logger.Warn("pebble", "msg", fmt.Sprintf(format, args...))
 }
 
-// Fatalf never returns, as Pebble requires: the code after it runs on state
-// that is half changed. The choices, and why we block for ever:
+// Fatalf is called when the manifest can't be written, and never returns.
+func (l *pebbleLogger) Fatalf(format string, args ...any) {
+	cause := &fatalError{msg: fmt.Sprintf(format, args...)}
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			cause.cause = err
+		}
+	}
+	l.x.freeze(cause)
+}
+
+// freeze fails the index and never returns, as Pebble requires of Fatalf: the
+// code after it runs on state that is half changed. The choices, and why we
+// block for ever:
 //
 //   - os.Exit (Pebble's default) kills a process that may have other work, and
 //     says why on stderr only;
@@ -101,14 +113,23 @@ func (l *pebbleLogger) Errorf(format string, args ...any) {
 //     state off from all of Pebble. Our callers don't wait behind it (call),
 //     and nothing more is written to the directory (gate).
 //
-// The price is that the store's memory and file descriptors stay allocated
+// The price is that the store's memory, goroutines and file descriptors stay
 // until the process ends.
-func (l *pebbleLogger) Fatalf(format string, args ...any) {
-	l.x.gate.shut()
-	l.x.fail(fmt.Errorf(format, args...))
-	l.x.freezeOnce.Do(func() { close(l.x.frozen) })
+func (x *Index) freeze(cause error) {
+	x.gate.shut()
+	x.fail(cause)
+	x.freezeOnce.Do(func() { close(x.frozen) })
 	select {}
 }
+
+// fatalError is a message of Fatalf that keeps the error it was made from.
+type fatalError struct {
+	msg   string
+	cause error
+}
+
+func (e *fatalError) Error() string { return e.msg }
+func (e *fatalError) Unwrap() error { return e.cause }
 
 // listener hears what Pebble does in the background. Its functions run inside
 // of Pebble, some under DB.mu: they don't block and don't call the store.

@@ -1,8 +1,11 @@
 package index
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -26,7 +29,8 @@ import (
 // again at once, without end), and release waits for those that had begun and
 // gives up the directory's lock. Reads go on.
 type gate struct {
-	vfs.FS // immutable
+	vfs.FS             // immutable
+	fatal  func(error) // immutable; shuts the gate and never returns
 
 	isShut atomic.Bool
 	// writes is held for reading by each writing operation, and for writing by
@@ -39,8 +43,8 @@ type gate struct {
 	}
 }
 
-func newGate(fs vfs.FS) *gate {
-	g := &gate{FS: fs}
+func newGate(fs vfs.FS, fatal func(error)) *gate {
+	g := &gate{FS: fs, fatal: fatal}
 	g.mu.locks = make(map[*gateLock]struct{})
 	return g
 }
@@ -80,7 +84,11 @@ func (g *gate) Unwrap() vfs.FS { return g.FS }
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	g.begin()
 	defer g.writes.RUnlock()
-	return g.wrap(g.FS.Create(name, c))
+	f, err := g.wrap(g.FS.Create(name, c))
+	if err == nil && strings.HasPrefix(g.PathBase(name), manifestPrefix) {
+		f.(*gateFile).unsyncedDir = g.PathDir(name)
+	}
+	return f, err
 }
 
 func (g *gate) OpenReadWrite(
@@ -91,7 +99,13 @@ func (g *gate) OpenReadWrite(
 	return g.wrap(g.FS.OpenReadWrite(name, c, opts...))
 }
 
-func (g *gate) OpenDir(name string) (vfs.File, error) { return g.wrap(g.FS.OpenDir(name)) }
+func (g *gate) OpenDir(name string) (vfs.File, error) {
+	f, err := g.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &gateDir{File: f, gate: g, name: name}, nil
+}
 
 func (g *gate) Link(oldname, newname string) error {
 	g.begin()
@@ -99,9 +113,18 @@ func (g *gate) Link(oldname, newname string) error {
 	return g.FS.Link(oldname, newname)
 }
 
+// Remove makes the new marker durable before the old one goes: Pebble creates
+// the new, removes the old and then syncs the directory, and a crash before that
+// may keep the removal and lose the creation. A store without a marker is opened
+// as a new, empty one.
 func (g *gate) Remove(name string) error {
 	g.begin()
 	defer g.writes.RUnlock()
+	if strings.HasPrefix(g.PathBase(name), markerPrefix) {
+		if err := syncDir(g.FS, g.PathDir(name)); err != nil {
+			return err // Pebble leaves the old one for the next Open
+		}
+	}
 	return g.FS.Remove(name)
 }
 
@@ -167,11 +190,45 @@ func (g *gate) wrap(f vfs.File, err error) (vfs.File, error) {
 	return &gateFile{File: f, gate: g}, nil
 }
 
-// gateFile is a file opened for writing, or a directory opened for syncing.
+// gateDir is a directory opened for syncing.
+type gateDir struct {
+	vfs.File
+	gate *gate
+	name string
+}
+
+// Sync does not return when it fails. Pebble panics when the sync of a marker's
+// directory fails, and after a rotation of the manifest it does so on a goroutine
+// of its own, where nobody can recover: the process would be gone. And nobody
+// may try again either: the kernel reports a lost write once, and the next sync
+// succeeds over it.
+func (d *gateDir) Sync() error {
+	if err := d.sync(); err != nil {
+		d.gate.fatal(fmt.Errorf("cannot sync directory %q: %w", d.name, err))
+	}
+	return nil
+}
+
+func (d *gateDir) sync() error {
+	d.gate.begin()
+	defer d.gate.writes.RUnlock()
+	return d.File.Sync()
+}
+
+// gateFile is a file opened for writing.
 type gateFile struct {
 	vfs.File
 	gate *gate
+	// unsyncedDir is the directory of a new manifest, until its first Sync.
+	// Owned by Pebble's writer of the manifest.
+	unsyncedDir string
 }
+
+// Names that Pebble gives its files.
+const (
+	manifestPrefix = "MANIFEST-"
+	markerPrefix   = "marker."
+)
 
 func (f *gateFile) Write(p []byte) (int, error) {
 	f.gate.begin()
@@ -191,10 +248,33 @@ func (f *gateFile) Preallocate(offset, length int64) error {
 	return f.File.Preallocate(offset, length)
 }
 
+// Sync also makes the name of a new manifest durable.
+//
+// Pebble writes and syncs a new manifest, then a marker file that names it, and
+// then syncs the directory, once for both. A crash before that may keep the
+// marker's entry and lose the manifest's, and the store can't be opened any
+// more. Journaling file systems keep the order of the two in practice; POSIX
+// doesn't promise it.
 func (f *gateFile) Sync() error {
 	f.gate.begin()
 	defer f.gate.writes.RUnlock()
-	return f.File.Sync()
+	if err := f.File.Sync(); err != nil || f.unsyncedDir == "" {
+		return err
+	}
+	if err := syncDir(f.gate.FS, f.unsyncedDir); err != nil {
+		return err
+	}
+	f.unsyncedDir = ""
+	return nil
+}
+
+func syncDir(fs vfs.FS, name string) error {
+	dir, err := fs.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	err = dir.Sync()
+	return errors.Join(err, dir.Close())
 }
 
 func (f *gateFile) SyncTo(length int64) (bool, error) {

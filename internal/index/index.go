@@ -76,13 +76,13 @@ func Open(dir string, o Options) (*Index, error) {
 		tmpDir:     o.FS.PathJoin(dir, tmpDirName),
 		opts:       o,
 		fs:         o.FS,
-		gate:       newGate(o.FS),
 		writer:     make(chan struct{}, 1),
 		failed:     make(chan struct{}),
 		frozen:     make(chan struct{}),
 		closer:     make(chan *pebble.Iterator, closerQueue),
 		closerDone: make(chan struct{}),
 	}
+	x.gate = newGate(o.FS, x.freeze)
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	x.l0.changed = make(chan struct{})
 	x.mu.readers.prev, x.mu.readers.next = &x.mu.readers, &x.mu.readers

@@ -37,9 +37,9 @@ type Options struct {
 	// half of GOMAXPROCS, at least 1.
 	Compactions int
 
-	// manual turns off automatic compactions, for tests that must own every
-	// file operation.
-	manual bool
+	// tune changes Pebble's options, for tests that must own every file
+	// operation and for benchmarks of the choices below.
+	tune func(*pebble.Options)
 }
 
 const (
@@ -53,12 +53,6 @@ const (
 
 	// blockBytes is the size of a data block. See doc.go for the figures.
 	blockBytes = 4 << 10
-
-	// indexBlockBytes bounds an index block, above which the index gets two
-	// levels. Pebble's default is the size of a data block, 4 KiB, which gives
-	// every table of ours a second level and every cold lookup a third read.
-	// The index of a table of 64 MiB takes about 0.5 MiB: one level it is.
-	indexBlockBytes = 1 << 20
 
 	// tableBytes is where Ingest splits a run. Why not larger: an index block
 	// of a table is read and cached whole. Why not smaller: files, manifest
@@ -114,18 +108,17 @@ func (o Options) withDefaults() Options {
 func (x *Index) pebbleOptions() *pebble.Options {
 	logger := &pebbleLogger{x: x}
 	p := &pebble.Options{
-		FS:                          x.gate,
-		Logger:                      logger,
-		EventListener:               x.listener(),
-		ReadOnly:                    x.opts.ReadOnly,
-		CacheSize:                   x.opts.CacheBytes,
-		FormatMajorVersion:          formatVersion,
-		MemTableSize:                memTableBytes,
-		MaxOpenFiles:                openFiles,
-		L0CompactionThreshold:       l0Threshold,
-		DisableAutomaticCompactions: x.opts.manual,
-		TargetByteDeletionRate:      deletionBytesPerSecond,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, x.opts.Compactions },
+		FS:                         x.gate,
+		Logger:                     logger,
+		EventListener:              x.listener(),
+		ReadOnly:                   x.opts.ReadOnly,
+		CacheSize:                  x.opts.CacheBytes,
+		FormatMajorVersion:         formatVersion,
+		MemTableSize:               memTableBytes,
+		MaxOpenFiles:               openFiles,
+		L0CompactionThreshold:      l0Threshold,
+		TargetByteDeletionRate:     deletionBytesPerSecond,
+		CompactionConcurrencyRange: func() (int, int) { return 1, x.opts.Compactions },
 		// All that is written is ingested: there is nothing a WAL could hold.
 		DisableWAL: true,
 	}
@@ -140,10 +133,12 @@ func (x *Index) pebbleOptions() *pebble.Options {
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = blockBytes
-		p.Levels[i].IndexBlockSize = indexBlockBytes
 		// No FilterPolicy: our own filter has already said "maybe", and it has
 		// said in which bucket.
 		p.TargetFileSizes[i] = compactionTableBytes
+	}
+	if x.opts.tune != nil {
+		x.opts.tune(p)
 	}
 	return p
 }
