@@ -1,0 +1,130 @@
+package bloom
+
+import "math/bits"
+
+// Planes is the number of planes of a filter: the bits of the byte that is one slot of the sliced kind.
+const Planes = 8
+
+// Mask is a set of planes; bit p set means plane p may hold the hash.
+type Mask uint8
+
+// Has reports whether the mask holds plane.
+func (m Mask) Has(plane int) bool { return m>>uint(plane)&1 != 0 }
+
+// Hash is a 128-bit hash of a key, made and seeded by the caller. Both halves must be uniform and independent.
+type Hash struct{ Hi, Lo uint64 }
+
+// Kinds of filters, as [Filter.Kind] names them.
+const (
+	KindSliced = "sliced"
+	KindRing   = "ring"
+)
+
+// Filter is a set of hashes in [Planes] planes. One goroutine owns it. Only this package implements it: Save and
+// Adopt need the insides. A plane outside [0, Planes) is a bug of the caller and panics.
+type Filter interface {
+	// Kind is KindSliced or KindRing.
+	Kind() string
+
+	// Touch loads the cache lines that Test and Add of hs will need, all of them independent of each other, so that the processor
+	// waits for many at once instead of for one after the other. Good batches have 32 to 256 hashes: more fall
+	// out of the first-level cache before they are used. The returned sum means nothing: it is there so that the loads are not
+	// dead code. No allocation.
+	Touch(hs []Hash) uint64
+
+	// Test returns the planes that may hold h; every plane h was added to since it was cleared is among them. No allocation.
+	Test(h Hash) Mask
+
+	// Add puts h into plane. It never fails; it allocates only when it chains a larger layer. An Add to a plane whose clearing
+	// is under way cancels the clearing: the key is safe, and the next ClearSome starts again, for all keys of the plane.
+	Add(h Hash, plane int)
+
+	// Open says that plane starts a new bucket, and that about hint keys are expected (0: unknown, nothing is sized). When the layer
+	// that takes the adds is too small for the hint or more than 8 times too large, a fitting one takes over.
+	Open(plane int, hint uint64)
+
+	// ClearSome clears plane, at most about maxBytes of memory a call (at least one block), and reports whether it is done.
+	// Until then Test may still report the plane, and Count(plane) is between 0 and what it was; adds to other
+	// planes between the calls are safe. Once done, Count(plane) is 0 and Test reports the plane for no hash.
+	ClearSome(plane, maxBytes int) (done bool)
+
+	// Count is the number of Adds to plane since it was cleared; a hash added twice counts twice.
+	Count(plane int) uint64
+
+	// Bytes is the memory held, in bytes, without small change (headers, slices).
+	Bytes() int64
+
+	// Adopt takes over the layers of other: afterwards Test answers for both and counts add up. other must not be used any more.
+	// A filter of another kind is a *KindError, and nothing has changed. Adopting itself changes nothing.
+	Adopt(other Filter) error
+
+	// encode writes what follows the tag in a file.
+	encode(e *encoder)
+	// shape gives what stands in front of it.
+	shape() (kind uint8, o Options, layers int)
+}
+
+// Options size a filter. The zero value is good.
+type Options struct {
+	// BitsPerKey is the memory for one key of one plane, in bits, when a layer is full: slots (sliced) or bits (ring).
+	// 0 means 16; what is outside 8..32 is moved to the nearer end. At 16 a key that is in no plane is
+	// reported in some of 8 full planes with a probability of 1.0 % (sliced) or 0.4 % (ring). Why not less: each false
+	// positive is a seek in the index, 3 us and more, and 12 bits have four times as many. Why not more: 24 bits
+	// save 25 ns of seeks a key, and cost half as much memory again.
+	BitsPerKey int
+
+	// MinKeys is the number of keys of a plane that the first layer and any later one holds at least. 0 means 256, which is 4 KiB
+	// for the sliced kind: an engine with 1000 quiet partitions pays 4 MB. At most 2^20:
+	// larger layers are Open's to ask for.
+	MinKeys uint64
+}
+
+const (
+	defaultBits    = 16
+	minBits        = 8
+	maxBits        = 32
+	defaultMinKeys = 256
+	maxMinKeys     = 1 << 20
+
+	growth  = 4 // a layer chained to a full one is this many times larger
+	shrinkX = 8 // a layer this many times larger than needed is replaced at Open
+
+	// maxLayerBits bounds one layer, whatever a hint says: 2^36 bits or slots (64 GiB of slots), or 2^29 where int has 32 bits.
+	maxLayerBits = 1 << (29 + 7*(^uint(0)>>63))
+	maxLayerKeys = maxLayerBits / maxBits
+)
+
+func (o Options) withDefaults() Options {
+	if o.BitsPerKey == 0 {
+		o.BitsPerKey = defaultBits
+	}
+	if o.MinKeys == 0 {
+		o.MinKeys = defaultMinKeys
+	}
+	o.BitsPerKey = min(max(o.BitsPerKey, minBits), maxBits)
+	o.MinKeys = min(o.MinKeys, maxMinKeys)
+	return o
+}
+
+// sized is the capacity a new layer gets for hint keys: a quarter more, because the next bucket is rarely smaller than the last
+// one by luck, and an overflow costs a layer of four times the size.
+func (o Options) sized(hint uint64) uint64 {
+	hint = min(hint, maxLayerKeys) // also keeps the sum below from overflowing
+	return min(max(hint+hint/4, o.MinKeys), maxLayerKeys)
+}
+
+// fits reports whether a layer with room for that many more keys of a plane, of that many at all, will do for hint keys.
+// It asks for an eighth more than the hint, where a new layer gets a quarter more: with one and the same factor a load that
+// rises by 1 % a bucket would chain a layer every bucket, and Test would go through eight of nearly the same size.
+func (o Options) fits(hint, room, capacity uint64) bool {
+	hint = min(hint, maxLayerKeys)
+	need := min(hint+hint/8, maxLayerKeys)
+	return room >= need && capacity/shrinkX <= o.sized(hint)
+}
+
+// scale maps a uniform x to [0, n) without a division, by its high bits (Lemire, "Fast Random Integer Generation in an
+// Interval", 2019). The bias is below n/2^64.
+func scale(x uint64, n int) uint64 {
+	hi, _ := bits.Mul64(x, uint64(n))
+	return hi
+}

@@ -1,0 +1,196 @@
+package bloom
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// mix is the finalizer of splitmix64 (Steele, Lea, Flood 2014): a good hash for tests, with nothing to import.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashOf is the hash of test key i; keys of different sets never meet.
+func hashOf(set, i uint64) Hash {
+	return Hash{Hi: mix(set<<48 ^ 2*i), Lo: mix(set<<48 ^ (2*i + 1))}
+}
+
+// kinds are the makers of both filters.
+var kinds = []struct {
+	name string
+	make func(Options) Filter
+}{{KindSliced, NewSliced}, {KindRing, NewRing}}
+
+func forKinds(t *testing.T, fn func(t *testing.T, make func(Options) Filter)) {
+	for _, k := range kinds {
+		t.Run("kind="+k.name, func(t *testing.T) { fn(t, k.make) })
+	}
+}
+
+// requireSound checks what must hold of the insides between any two calls.
+func requireSound(t require.TestingT, f Filter) {
+	switch f := f.(type) {
+	case *sliced:
+		requireSoundSliced(t, f)
+	case *ring:
+		for p := range f.planes {
+			for i, l := range f.planes[p] {
+				require.LessOrEqual(t, l.adds, l.capacity)
+				require.LessOrEqual(t, l.probes, f.probes)
+				require.Equal(t, uint(len(l.words))*64, l.set.Cap())
+				require.Same(t, &l.words[0], &l.set.BitSet().Words()[0], "the library has its own copy of the bits")
+				require.True(t, l.adds > 0 || i == len(f.planes[p])-1, "an empty layer that takes no adds")
+			}
+		}
+	}
+}
+
+func requireSoundSliced(t require.TestingT, f *sliced) {
+	require.NotEmpty(t, f.layers)
+	for i := range f.layers {
+		l := &f.layers[i]
+		require.Zero(t, misaligned(blockBytes(l.blocks)))
+		require.True(t, l.planes() != 0 || i == len(f.layers)-1, "an empty layer that is not active")
+		var have Mask
+		for b := range l.blocks {
+			have |= l.blocks[b].planes()
+			for p := range Planes {
+				if b < l.cleared[p] {
+					require.False(t, l.blocks[b].planes().Has(p), "plane %d in block %d, below the cursor", p, b)
+				}
+			}
+		}
+		require.Zero(t, have&^l.planes(), "bits of a plane without adds")
+		for p := range Planes {
+			require.LessOrEqual(t, l.adds[p], l.capacity)
+			require.True(t, l.cleared[p] == 0 || f.clearing.Has(p), "a cursor of a plane that is not being cleared")
+		}
+	}
+}
+
+// modelled is a filter and what it must hold.
+type modelled struct {
+	f     Filter
+	keys  [Planes]map[uint64]bool // the keys that Test must report
+	adds  [Planes]uint64          // what Count must say
+	loose [Planes]bool            // a clearing began: Count may say less
+}
+
+func newModelled(f Filter) *modelled {
+	m := &modelled{f: f}
+	for p := range m.keys {
+		m.keys[p] = map[uint64]bool{}
+	}
+	return m
+}
+
+func (m *modelled) add(key uint64, plane int) {
+	m.f.Add(hashOf(1, key), plane)
+	m.keys[plane][key] = true
+	m.adds[plane]++
+}
+
+// clear takes one step. The keys go out of the model with the first: from then on the filter may forget any of them.
+func (m *modelled) clear(t require.TestingT, plane, maxBytes int) {
+	m.keys[plane] = map[uint64]bool{}
+	m.loose[plane] = true
+	if !m.f.ClearSome(plane, maxBytes) {
+		return
+	}
+	m.adds[plane], m.loose[plane] = 0, false
+	for key := range uint64(500) {
+		require.False(t, m.f.Test(hashOf(1, key)).Has(plane), "plane %d is cleared and has key %d", plane, key)
+	}
+}
+
+func (m *modelled) adopt(t require.TestingT, o *modelled) {
+	require.NoError(t, m.f.Adopt(o.f))
+	for p := range Planes {
+		for key := range o.keys[p] {
+			m.keys[p][key] = true
+		}
+		m.adds[p] += o.adds[p]
+		m.loose[p] = m.loose[p] || o.loose[p]
+	}
+}
+
+func (m *modelled) check(t require.TestingT) {
+	requireSound(t, m.f)
+	for p := range Planes {
+		for key := range m.keys[p] {
+			require.True(t, m.f.Test(hashOf(1, key)).Has(p), "plane %d lost key %d", p, key)
+		}
+		if m.loose[p] {
+			require.LessOrEqual(t, m.f.Count(p), m.adds[p])
+			require.GreaterOrEqual(t, m.f.Count(p), uint64(len(m.keys[p])))
+		} else {
+			require.Equal(t, m.adds[p], m.f.Count(p))
+		}
+	}
+}
+
+// reload saves the filter and loads it again.
+func reload(t require.TestingT, f Filter, tag []byte) Filter {
+	var file bytes.Buffer
+	require.NoError(t, Save(&file, f, tag))
+	got, gotTag, err := Load(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	require.NoError(t, err)
+	require.Equal(t, string(tag), string(gotTag))
+	require.Equal(t, f.Kind(), got.Kind())
+	require.Equal(t, f.Bytes(), got.Bytes())
+	return got
+}
+
+// TestModel runs random histories against a map for each plane: nothing is ever lost, whatever comes between, and a
+// cleared plane is empty.
+func TestModel(t *testing.T) {
+	forKinds(t, func(t *testing.T, make func(Options) Filter) {
+		rapid.Check(t, func(t *rapid.T) {
+			options := func() Options {
+				return Options{
+					BitsPerKey: rapid.SampledFrom([]int{0, 8, 13, 32}).Draw(t, "bits"),
+					MinKeys:    rapid.SampledFrom([]uint64{0, 1, 40}).Draw(t, "min"),
+				}
+			}
+			plane := rapid.IntRange(0, Planes-1)
+			m := newModelled(make(options()))
+			fill := func(m *modelled) {
+				p, from := plane.Draw(t, "plane"), rapid.Uint64Range(0, 400).Draw(t, "from")
+				for key := range rapid.Uint64Range(1, 100).Draw(t, "n") {
+					m.add(from+key, p)
+				}
+			}
+			t.Repeat(map[string]func(*rapid.T){
+				"": func(t *rapid.T) { m.check(t) },
+				"add": func(t *rapid.T) {
+					fill(m)
+				},
+				"open": func(t *rapid.T) {
+					m.f.Open(plane.Draw(t, "plane"), rapid.SampledFrom([]uint64{0, 1, 30, 100, 700, 5000}).Draw(t, "hint"))
+				},
+				"clear": func(t *rapid.T) {
+					m.clear(t, plane.Draw(t, "plane"), rapid.SampledFrom([]int{-1, 0, 300, 4096, 1 << 30}).Draw(t, "bytes"))
+				},
+				"adopt": func(t *rapid.T) {
+					o := newModelled(make(options()))
+					for range rapid.IntRange(0, 3).Draw(t, "fills") {
+						fill(o)
+					}
+					if rapid.Bool().Draw(t, "clearing") {
+						o.clear(t, plane.Draw(t, "plane"), 1)
+					}
+					m.adopt(t, o)
+				},
+				"reload": func(t *rapid.T) {
+					m.f = reload(t, m.f, rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "tag"))
+				},
+			})
+		})
+	})
+}

@@ -1,0 +1,66 @@
+package bloom
+
+import (
+	"fmt"
+	"math"
+	mathbits "math/bits"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// slicedRate is the rate of one full plane by the model: the number of keys of a block is Poisson, and each probe finds
+// the bit of a random slot.
+func slicedRate(bitsPerKey int) float64 {
+	load, rate := float64(blockSlots)/float64(bitsPerKey), 0.0
+	for j := 0.0; j < 10*load+50; j++ {
+		lg, _ := math.Lgamma(j + 1)
+		fill := 1 - math.Pow(1-1.0/blockSlots, probes*j)
+		rate += math.Exp(j*math.Log(load)-load-lg) * math.Pow(fill, probes)
+	}
+	return rate
+}
+
+// ringRate is the textbook's.
+func ringRate(bitsPerKey int) float64 {
+	k := float64(ringProbes(bitsPerKey))
+	return math.Pow(1-math.Exp(-k/float64(bitsPerKey)), k)
+}
+
+// TestRate fills all planes to capacity and holds the share of absent keys reported in any plane, and the bits
+// reported, against the model. Seeds are fixed, so it does not flicker; the margin is four standard deviations and 5 %.
+func TestRate(t *testing.T) {
+	const keys, asked = 20_000, 300_000
+	model := map[string]func(int) float64{KindSliced: slicedRate, KindRing: ringRate}
+	for _, bits := range []int{8, 16, 24} {
+		t.Run(fmt.Sprintf("bits=%d", bits), func(t *testing.T) {
+			forKinds(t, func(t *testing.T, make func(Options) Filter) {
+				f := make(Options{BitsPerKey: bits, MinKeys: keys})
+				for p := range Planes {
+					fillPlane(f, uint64(p+1), p, keys)
+				}
+				any, planes := 0, 0
+				for i := range uint64(asked) {
+					m := f.Test(hashOf(99, i))
+					any += min(int(m), 1)
+					planes += mathbits.OnesCount8(uint8(m))
+				}
+				one := model[f.Kind()](bits)
+				want := 1 - math.Pow(1-one, Planes)
+				t.Logf("%.3f %% of absent keys, the model says %.3f %%", 100*float64(any)/asked, 100*want)
+				margin := func(n float64) float64 { return 4*math.Sqrt(n) + 0.05*n }
+				require.InDelta(t, want*asked, any, margin(want*asked))
+				require.InDelta(t, one*Planes*asked, planes, margin(one*Planes*asked))
+			})
+		})
+	}
+}
+
+// The figures that bloom.go and block.go argue with.
+func TestRatesInTheDocs(t *testing.T) {
+	all := func(one float64) float64 { return 100 * (1 - math.Pow(1-one, Planes)) }
+	require.InDelta(t, 0.97, all(slicedRate(16)), 0.005)
+	require.InDelta(t, 0.12, all(slicedRate(24)), 0.005)
+	require.InDelta(t, 4.0, all(slicedRate(12)), 0.05)
+	require.InDelta(t, 0.37, all(ringRate(16)), 0.005)
+}

@@ -1,0 +1,199 @@
+package bloom
+
+import "slices"
+
+// sliced is the bit-sliced blocked filter.
+type sliced struct {
+	// opts is for the layers to come; a layer that was loaded or adopted may have been made with others.
+	opts Options
+
+	// layers: Test asks all, adds go to the last ("active"); there is always one.
+	// Invariant: a layer that is not active holds a key.
+	layers []layer
+
+	// clearing holds the planes whose clearing has begun and is not done.
+	clearing Mask
+}
+
+// layer is one array of blocks.
+type layer struct {
+	blocks   []block
+	capacity uint64 // keys of one plane; planes do not share: each has its own bit of every slot
+
+	// adds[p] <= capacity; where it is 0 no slot has bit p, so that clearing may skip the layer.
+	adds [Planes]uint64
+
+	// cleared[p]: the blocks below hold no bit p. Not 0 only while the filter's clearing holds p.
+	cleared [Planes]int
+}
+
+// NewSliced returns an empty bit-sliced blocked filter.
+func NewSliced(o Options) Filter {
+	o = o.withDefaults()
+	return &sliced{opts: o, layers: []layer{newLayer(o.MinKeys, o.BitsPerKey)}}
+}
+
+// newLayer makes a layer for at least that many keys of a plane; 1 <= keys <= maxLayerKeys.
+func newLayer(keys uint64, bitsPerKey int) layer {
+	slots := keys * uint64(bitsPerKey)
+	n := (slots + blockSlots - 1) / blockSlots
+	return layer{blocks: newBlocks(int(n)), capacity: n * blockSlots / uint64(bitsPerKey)}
+}
+
+// block is the one a hash lives in. It takes the high bits of Hi, the slots take Lo: independent, so the block a key is
+// in says nothing about its slots. All layers use the same bits: keys that share a block of a large layer share one of a
+// small layer, which changes no rate, since a layer's false positives depend on its own keys only.
+func (l *layer) block(h Hash) *block { return &l.blocks[scale(h.Hi, len(l.blocks))] }
+
+func (l *layer) room(plane int) uint64 { return l.capacity - l.adds[plane] }
+
+// planes returns the planes with keys in this layer.
+func (l *layer) planes() Mask {
+	var m Mask
+	for p, n := range l.adds {
+		if n > 0 {
+			m |= 1 << p
+		}
+	}
+	return m
+}
+
+func (f *sliced) Kind() string { return KindSliced }
+
+// Touch is not inlined: where the caller drops the sum, an inlined body would be dead code.
+//
+//go:noinline
+func (f *sliced) Touch(hs []Hash) uint64 {
+	var sum uint64
+	for i := range f.layers {
+		l := &f.layers[i]
+		for j := range hs {
+			sum += l.block(hs[j]).touch()
+		}
+	}
+	return sum
+}
+
+func (f *sliced) Test(h Hash) Mask {
+	var m byte
+	for i := range f.layers {
+		m |= f.layers[i].block(h).test(h.Lo)
+	}
+	return Mask(m)
+}
+
+func (f *sliced) Add(h Hash, plane int) {
+	l := f.active()
+	bit := byte(1) << (uint(plane) % Planes)
+	if l.adds[plane] >= l.capacity || byte(f.clearing)&bit != 0 {
+		l = f.makeRoom(plane)
+	}
+	l.adds[plane]++
+	l.block(h).add(h.Lo, bit)
+}
+
+func (f *sliced) active() *layer { return &f.layers[len(f.layers)-1] }
+
+// makeRoom is the rare part of Add: the active layer is full in this plane, or the plane is being cleared.
+func (f *sliced) makeRoom(plane int) *layer {
+	f.cancelClear(plane)
+	l := f.active()
+	if l.room(plane) > 0 {
+		return l
+	}
+	// After a quiet time (Open chained a smaller layer) or an adoption, a large layer with room may be there already.
+	if i := f.find(plane, func(o *layer) bool { return o.room(plane) >= l.capacity }); i >= 0 {
+		return f.activate(i)
+	}
+	return f.chain(min(l.capacity*growth, maxLayerKeys))
+}
+
+func (f *sliced) Open(plane int, hint uint64) {
+	fits := func(l *layer) bool { return f.opts.fits(hint, l.room(plane), l.capacity) }
+	if hint == 0 || fits(f.active()) {
+		return
+	}
+	if i := f.find(plane, fits); i >= 0 {
+		f.activate(i)
+	} else {
+		f.chain(f.opts.sized(hint))
+	}
+	f.prune(0)
+}
+
+// find returns the index of the layer with the most room for plane among those that are ok, -1 when none is.
+func (f *sliced) find(plane int, ok func(*layer) bool) int {
+	best := -1
+	for i := range f.layers {
+		l := &f.layers[i]
+		if ok(l) && (best < 0 || l.room(plane) > f.layers[best].room(plane)) {
+			best = i
+		}
+	}
+	return best
+}
+
+// activate makes layer i the one that takes the adds.
+func (f *sliced) activate(i int) *layer {
+	l := f.layers[i]
+	f.layers = append(slices.Delete(f.layers, i, i+1), l)
+	return f.active()
+}
+
+// chain adds a layer and makes it active. Its memory is taken, and where the runtime reuses memory also zeroed, in one go: some
+// 10 ms for 100 MB, a few times in the life of a large partition.
+func (f *sliced) chain(keys uint64) *layer {
+	f.layers = append(f.layers, newLayer(keys, f.opts.BitsPerKey))
+	return f.active()
+}
+
+// prune drops the layers that hold keys of no other planes than those of dead, but for the active one.
+func (f *sliced) prune(dead Mask) {
+	last := len(f.layers) - 1
+	keep := f.layers[:0]
+	for i := range f.layers {
+		if i == last || f.layers[i].planes()&^dead != 0 {
+			keep = append(keep, f.layers[i])
+		}
+	}
+	clear(f.layers[len(keep):]) // or their memory would stay reachable
+	f.layers = keep
+}
+
+func (f *sliced) Count(plane int) uint64 {
+	var n uint64
+	for i := range f.layers {
+		n += f.layers[i].adds[plane]
+	}
+	return n
+}
+
+func (f *sliced) Bytes() int64 {
+	var n int64
+	for i := range f.layers {
+		n += int64(len(f.layers[i].blocks)) * blockSlots
+	}
+	return n
+}
+
+// Adopt: the larger of the two active layers goes on as the active one. Either was sized for a bucket of this partition, by Open or by
+// growth; with the smaller one the next adds would only chain what is there already. Progress of clearing comes along in
+// the layers.
+func (f *sliced) Adopt(other Filter) error {
+	o, ok := other.(*sliced)
+	if !ok {
+		return &KindError{Have: other.Kind(), Want: KindSliced}
+	}
+	if o == f {
+		return nil
+	}
+	if o.active().capacity > f.active().capacity {
+		f.layers = append(f.layers, o.layers...)
+	} else {
+		f.layers = append(o.layers, f.layers...)
+	}
+	f.clearing |= o.clearing
+	o.layers, o.clearing = nil, 0
+	f.prune(0)
+	return nil
+}

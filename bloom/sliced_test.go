@@ -1,0 +1,258 @@
+package bloom
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func fillPlane(f Filter, set uint64, plane int, n uint64) {
+	for i := range n {
+		f.Add(hashOf(set, i), plane)
+	}
+}
+
+func requirePlane(t *testing.T, f Filter, set uint64, plane int, n uint64) {
+	t.Helper()
+	for i := range n {
+		require.True(t, f.Test(hashOf(set, i)).Has(plane), "plane %d lost key %d", plane, i)
+	}
+}
+
+// A block's eight slots are the bytes of Lo: the layout of every saved file hangs on it.
+func TestBlockSlots(t *testing.T) {
+	var b block
+	b.add(0x0001027f80fdfeff, 1<<3)
+	for i := range b {
+		want := byte(0)
+		switch i {
+		case 0, 1, 2, 0x7f, 0x80, 0xfd, 0xfe, 0xff:
+			want = 1 << 3
+		}
+		require.Equal(t, want, b[i], "slot %d", i)
+	}
+	require.Equal(t, byte(1<<3), b.test(0x0001027f80fdfeff))
+	require.Zero(t, b.test(0x0001027f80fdfe03))
+	require.Equal(t, Mask(1<<3), b.planes())
+
+	b.add(42, 1<<7)
+	b.keep(^Mask(1 << 3))
+	require.Equal(t, Mask(1<<7), b.planes())
+	require.Equal(t, byte(1<<7), b.test(42))
+}
+
+func TestNewBlocksAreAligned(t *testing.T) {
+	for n := 1; n < 300; n += 7 {
+		bs := newBlocks(n)
+		require.Len(t, bs, n)
+		require.Zero(t, misaligned(blockBytes(bs)), "%d blocks", n)
+		require.Len(t, blockBytes(bs), n*blockSlots)
+	}
+	raw := make([]byte, 2*lineBytes)
+	off := misaligned(raw)
+	for i := range lineBytes {
+		require.Equal(t, (lineBytes-i)%lineBytes, misaligned(raw[off+i:]))
+	}
+}
+
+func TestScaleStaysInRange(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 1000, 1 << 28} {
+		require.Zero(t, scale(0, n))
+		require.Equal(t, uint64(n-1), scale(^uint64(0), n))
+	}
+}
+
+func TestOptionsAreBounded(t *testing.T) {
+	require.Equal(t, Options{BitsPerKey: 16, MinKeys: 256}, Options{}.withDefaults())
+	require.Equal(t, Options{BitsPerKey: 8, MinKeys: 1}, Options{BitsPerKey: -5, MinKeys: 1}.withDefaults())
+	require.Equal(t, Options{BitsPerKey: 32, MinKeys: maxMinKeys}, Options{BitsPerKey: 99, MinKeys: 1 << 63}.withDefaults())
+	// A hint from nowhere must not overflow into a small layer.
+	o := Options{}.withDefaults()
+	require.Equal(t, uint64(maxLayerKeys), o.sized(1<<64-1))
+	require.False(t, o.fits(1<<64-1, 1000, 1000))
+	require.True(t, o.fits(1<<64-1, maxLayerKeys, maxLayerKeys))
+}
+
+func TestStartsSmall(t *testing.T) {
+	require.Equal(t, int64(4096), NewSliced(Options{}).Bytes())
+	require.Zero(t, NewRing(Options{}).Bytes())
+}
+
+// capacities are those of the layers, oldest first.
+func capacities(f Filter) []uint64 {
+	var c []uint64
+	for _, l := range f.(*sliced).layers {
+		c = append(c, l.capacity)
+	}
+	return c
+}
+
+// A plane's first life: layers chain by four. Its second: Open sizes one layer, and the chain is gone as soon as the plane is clear.
+func TestSlicedLife(t *testing.T) {
+	f := NewSliced(Options{})
+	f.Open(0, 0)
+	fillPlane(f, 1, 0, 10_000)
+	require.Equal(t, []uint64{256, 1024, 4096, 16384}, capacities(f))
+	requirePlane(t, f, 1, 0, 10_000)
+
+	f.Open(1, 20_000)
+	require.Equal(t, []uint64{256, 1024, 4096, 16384, 25_008}, capacities(f))
+	fillPlane(f, 2, 1, 20_000)
+	require.Equal(t, uint64(20_000), f.Count(1))
+
+	require.True(t, f.ClearSome(0, 1<<20))
+	require.Equal(t, []uint64{25_008}, capacities(f), "layers without a key stay")
+	require.Zero(t, f.Count(0))
+	requirePlane(t, f, 2, 1, 20_000)
+	requireSound(t, f)
+
+	// A steady load keeps its layer, up to an eighth below the capacity.
+	for p := 2; p < Planes; p++ {
+		f.Open(p, 22_000)
+		fillPlane(f, uint64(p+1), p, 20_000)
+	}
+	require.Equal(t, []uint64{25_008}, capacities(f))
+}
+
+func TestSlicedShrinksAndComesBack(t *testing.T) {
+	f := NewSliced(Options{})
+	f.Open(0, 100_000)
+	require.Equal(t, []uint64{125_008}, capacities(f), "the first layer, empty, stays")
+	fillPlane(f, 1, 0, 100)
+
+	f.Open(1, 13_000)
+	require.Len(t, capacities(f), 1, "within 8 times: no new layer")
+	f.Open(1, 12_000)
+	require.Equal(t, []uint64{125_008, 15_008}, capacities(f))
+	fillPlane(f, 2, 1, 15_008)
+
+	// Louder than the hint said: the large layer is still there and takes over, nothing is allocated.
+	f.Add(hashOf(2, 15_008), 1)
+	require.Equal(t, []uint64{15_008, 125_008}, capacities(f))
+	requirePlane(t, f, 1, 0, 100)
+	requirePlane(t, f, 2, 1, 15_009)
+
+	// Open finds an old layer too.
+	f.Open(2, 12_000)
+	require.Equal(t, []uint64{125_008, 15_008}, capacities(f))
+	requireSound(t, f)
+}
+
+// Clearing in steps: bounded work, other planes untouched by it and free to be added to, all the time.
+func TestSlicedClearsInSteps(t *testing.T) {
+	f := NewSliced(Options{MinKeys: 1000})
+	const n = 3000
+	for i := range uint64(n) { // by turns, so that both layers have both planes
+		f.Add(hashOf(1, i), 2)
+		f.Add(hashOf(2, i), 5)
+	}
+	require.Len(t, capacities(f), 2)
+	blocks := f.Bytes() / blockSlots
+	steps, added := int64(0), uint64(0)
+	for !f.ClearSome(2, 4*blockSlots) {
+		steps++
+		f.Add(hashOf(3, added), 6)
+		added++
+		requirePlane(t, f, 2, 5, n)
+		requirePlane(t, f, 3, 6, added)
+		requireSound(t, f)
+	}
+	require.InDelta(t, blocks/4, steps, 2, "a step is four blocks")
+	require.Zero(t, f.Count(2))
+	require.Equal(t, uint64(n), f.Count(5))
+	for i := range uint64(n) {
+		require.False(t, f.Test(hashOf(1, i)).Has(2))
+	}
+}
+
+// An Add to a plane whose clearing is under way must not be wiped by the next step, wherever its block is.
+func TestSlicedAddCancelsClear(t *testing.T) {
+	const n = 1000
+	f := NewSliced(Options{MinKeys: n})
+	fillPlane(f, 1, 2, n/2)
+	fillPlane(f, 1, 3, 1) // or the plane would be the only one
+	require.False(t, f.ClearSome(2, 30*blockSlots))
+	for i := range uint64(n / 2) {
+		f.Add(hashOf(2, i), 2)
+	}
+	requirePlane(t, f, 2, 2, n/2)
+	require.Equal(t, uint64(n), f.Count(2))
+	for !f.ClearSome(2, blockSlots) {
+		requireSound(t, f)
+	}
+	require.Zero(t, f.Count(2))
+	for i := range uint64(n / 2) {
+		require.False(t, f.Test(hashOf(2, i)).Has(2))
+	}
+}
+
+func TestSlicedAdoptKeepsTheLargerLayerForAdds(t *testing.T) {
+	f, rebuilt := NewSliced(Options{}), NewSliced(Options{})
+	fillPlane(f, 1, 0, 10)
+	rebuilt.Open(0, 10_000)
+	fillPlane(rebuilt, 2, 0, 500)
+	require.NoError(t, f.Adopt(rebuilt))
+	require.Equal(t, []uint64{256, 12_512}, capacities(f))
+	require.Equal(t, uint64(510), f.Count(0))
+
+	small := NewSliced(Options{})
+	fillPlane(small, 3, 7, 5)
+	require.NoError(t, f.Adopt(small))
+	require.Equal(t, []uint64{256, 256, 12_512}, capacities(f))
+	require.NoError(t, f.Adopt(NewSliced(Options{})))
+	require.Len(t, capacities(f), 3, "an empty layer was adopted")
+	requirePlane(t, f, 1, 0, 10)
+	requirePlane(t, f, 2, 0, 500)
+	requirePlane(t, f, 3, 7, 5)
+}
+
+func TestAdopt(t *testing.T) {
+	f, g := NewSliced(Options{}), NewRing(Options{})
+	fillPlane(f, 1, 0, 5)
+	fillPlane(g, 1, 0, 5)
+	var kind *KindError
+	require.ErrorAs(t, f.Adopt(g), &kind)
+	require.Equal(t, KindError{Have: KindRing, Want: KindSliced}, *kind)
+	require.ErrorAs(t, g.Adopt(f), &kind)
+	require.Equal(t, KindError{Have: KindSliced, Want: KindRing}, *kind)
+	require.ErrorContains(t, kind, `kind "ring" can't adopt one of kind "sliced"`)
+
+	for _, f := range []Filter{f, g} {
+		require.NoError(t, f.Adopt(f))
+		require.Equal(t, uint64(5), f.Count(0))
+		requirePlane(t, f, 1, 0, 5)
+	}
+}
+
+// A ring's planes are sized each for itself, and cost nothing once cleared.
+func TestRingLife(t *testing.T) {
+	f := NewRing(Options{})
+	f.Open(0, 10_000)
+	require.Equal(t, int64(12_500*16/8), f.Bytes())
+	fillPlane(f, 1, 0, 12_500)
+	require.Equal(t, int64(12_500*16/8), f.Bytes())
+	f.Add(hashOf(1, 12_500), 0)
+	require.Equal(t, int64(5*12_500*16/8), f.Bytes(), "chained by four")
+	requirePlane(t, f, 1, 0, 12_501)
+
+	f.Open(1, 10_000)
+	f.Open(1, 100)
+	require.Equal(t, int64((5*12_500+256)*16/8), f.Bytes(), "an empty plane is sized anew")
+	require.True(t, f.ClearSome(0, 1))
+	require.Equal(t, int64(256*16/8), f.Bytes())
+	requireSound(t, f)
+}
+
+func TestTouchLoadsAndChangesNothing(t *testing.T) {
+	forKinds(t, func(t *testing.T, make func(Options) Filter) {
+		f := make(Options{})
+		fillPlane(f, 1, 0, 1000)
+		hs := []Hash{}
+		for i := range uint64(1000) {
+			hs = append(hs, hashOf(1, i))
+		}
+		require.NotZero(t, f.Touch(hs), "no line of a thousand keys has a bit: nothing was loaded")
+		require.Zero(t, f.Touch(nil))
+		require.Equal(t, uint64(1000), f.Count(0))
+	})
+}
