@@ -111,8 +111,16 @@ func records(recs []model.Record) []engine.Record {
 	return out
 }
 
+// failer is what testing.T and rapid.T have in common.
+type failer interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	FailNow()
+}
+
 // same compares a verdict of the engine with one of the rule.
-func same(t testing.TB, want model.Verdict, got engine.Verdict, what string, args ...any) {
+func same(t failer, want model.Verdict, got engine.Verdict, what string, args ...any) {
 	t.Helper()
 	if want.Drop != (got.Kind == engine.Duplicate) || want.First != got.First {
 		t.Fatalf("%s: want %+v, got %v of %d", fmt.Sprintf(what, args...), want, got.Kind, got.First)

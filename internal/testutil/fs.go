@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -17,6 +18,8 @@ import (
 type FS struct {
 	vfs.FS
 	mem *vfs.MemFS
+
+	open atomic.Int64 // files and directories open for writing or syncing
 
 	mu   sync.RWMutex // held shared by every changing operation, exclusively by a clone
 	hook struct {
@@ -54,6 +57,9 @@ func (f *FS) Ops() int {
 	return f.hook.ops
 }
 
+// OpenFiles is the number of files and directories that were opened for writing or syncing and not closed.
+func (f *FS) OpenFiles() int { return int(f.open.Load()) }
+
 // do runs one changing operation.
 func (f *FS) do(what string, op func() error) error {
 	f.hook.Lock()
@@ -75,6 +81,7 @@ func (f *FS) file(what string, open func() (vfs.File, error)) (out vfs.File, err
 	err = f.do(what, func() error {
 		inner, err := open()
 		if err == nil {
+			f.open.Add(1)
 			out = &file{File: inner, fs: f, name: what}
 		}
 		return err
@@ -98,6 +105,7 @@ func (f *FS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.open.Add(1)
 	return &file{File: inner, fs: f, name: "dir " + name}, nil
 }
 
@@ -146,6 +154,11 @@ type file struct {
 	vfs.File
 	fs   *FS
 	name string
+}
+
+func (f *file) Close() error {
+	f.fs.open.Add(-1)
+	return f.File.Close()
 }
 
 func (f *file) Write(p []byte) (n int, err error) {
