@@ -112,11 +112,14 @@ func makeDir(fs vfs.FS, dir string) error {
 	for {
 		parent := parents[len(parents)-1]
 		_, err := fs.Stat(parent)
-		if above := fs.PathDir(parent); errors.Is(err, iofs.ErrNotExist) && above != parent {
-			parents = append(parents, above)
-			continue
+		above := fs.PathDir(parent)
+		if err == nil || above == parent {
+			break
 		}
-		break
+		if !errors.Is(err, iofs.ErrNotExist) {
+			return ioError("stat", parent, err)
+		}
+		parents = append(parents, above)
 	}
 	if err := fs.MkdirAll(dir, 0o755); err != nil {
 		return ioError("create directory", dir, err)

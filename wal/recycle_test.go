@@ -1,0 +1,203 @@
+package wal
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+)
+
+// eventually waits for what the background goroutine does.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, 100*time.Microsecond)
+}
+
+// fillSegment appends until the log is in a new segment, and gives the last position.
+func fillSegment(t *testing.T, l *Log, number *uint64) (pos Position) {
+	for started := l.End().Segment(); ; *number++ {
+		if pos = mustSync(t, l, numbered(*number, 100)); pos.Segment() != started {
+			*number++
+			return pos
+		}
+	}
+}
+
+// A segment is made ahead once the active one is half full, and only then.
+func TestSegmentsAreMadeAhead(t *testing.T) {
+	disk := vfs.NewMem()
+	l, _ := reopen(t, disk, 4096)
+	for l.End().Offset() < 1800 {
+		mustSync(t, l, numbered(0, 100))
+	}
+	require.Empty(t, names(t, disk, spareSuffix))
+	for l.End().Offset() < 2200 {
+		mustSync(t, l, numbered(0, 100))
+	}
+	eventually(t, func() bool { return l.Metrics().Spares == 1 })
+	info, err := disk.Stat(testDir + "/" + fileName(1, spareSuffix))
+	require.NoError(t, err)
+	require.EqualValues(t, 4096, info.Size())
+
+	var number uint64
+	fillSegment(t, l, &number)
+	require.Zero(t, l.Metrics().Spares, "it is the new segment")
+	info, err = disk.Stat(segmentPath(2))
+	require.NoError(t, err)
+	require.EqualValues(t, 4096, info.Size())
+	require.NoError(t, l.Close())
+}
+
+// Truncation recycles whole segments. The files stay few however much is written, and what is
+// replayed never has a byte of what a file held before.
+func TestTruncateRecycles(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	l, _ := reopen(t, disk, 4096)
+	var number uint64
+	for range 30 {
+		for l.End().Offset() < 2200 {
+			mustSync(t, l, numbered(number, 100))
+			number++
+		}
+		eventually(t, func() bool { return l.Metrics().Spares > 0 })
+		pos := fillSegment(t, l, &number)
+		require.NoError(t, l.Truncate(pos))
+		require.Equal(t, at(pos.Segment(), segmentHeaderSize), l.Oldest())
+		m := l.Metrics()
+		require.Equal(t, 1, m.Segments)
+		require.LessOrEqual(t, m.Spares, maxSpares)
+		require.LessOrEqual(t, len(names(t, disk, spareSuffix)), maxSpares)
+		require.Len(t, names(t, disk, segmentSuffix), 1)
+		require.Equal(t, []uint64{number - 1}, replayed(t, disk.CrashClone(vfs.CrashCloneCfg{})))
+	}
+	require.Greater(t, l.Metrics().Recycled, uint64(20))
+	require.NoError(t, l.Close())
+
+	// A second life takes the spares over; one of another segment size does not.
+	l, _ = reopen(t, disk, 4096)
+	require.Equal(t, len(names(t, disk, spareSuffix)), l.Metrics().Spares)
+	require.NotZero(t, l.Metrics().Spares)
+	require.NoError(t, l.Close())
+	l, _ = reopen(t, disk, 8192)
+	require.Zero(t, l.Metrics().Spares)
+	require.Empty(t, names(t, disk, spareSuffix))
+	require.NoError(t, l.Close())
+}
+
+func TestTruncateKeepsWhatIsNeeded(t *testing.T) {
+	disk := vfs.NewMem()
+	l, _ := reopen(t, disk, 512)
+	var positions []Position
+	for i := range uint64(40) {
+		positions = append(positions, mustSync(t, l, numbered(i, 50)))
+	}
+	require.NoError(t, l.Truncate(0))
+	require.Equal(t, at(1, segmentHeaderSize), l.Oldest())
+	for i, pos := range positions {
+		require.NoError(t, l.Truncate(pos))
+		require.LessOrEqual(t, l.Oldest(), pos)
+		require.Equal(t, pos.Segment(), l.Oldest().Segment())
+		got := replayed(t, disk)
+		require.LessOrEqual(t, got[0], uint64(i))
+		require.EqualValues(t, 39, got[len(got)-1])
+	}
+	require.NoError(t, l.Truncate(at(1000, 0)), "beyond the end: all but the active segment")
+	require.Equal(t, 1, l.Metrics().Segments)
+	require.Equal(t, l.End().Offset(), l.Metrics().Bytes)
+	require.NoError(t, l.Close())
+}
+
+// A full disk stops the making of spares, not the log.
+func TestDiskFullForSpares(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	var tries int
+	fs.hook = func(_ int, op, path string) error {
+		if strings.HasSuffix(path, spareSuffix) && op == "write" {
+			tries++
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	l, _ := reopen(t, fs, 1024)
+	var number uint64
+	for range 5 {
+		fillSegment(t, l, &number)
+	}
+	require.NoError(t, l.Err())
+	require.NoError(t, l.Close())
+	require.LessOrEqual(t, tries, 5, "one try a segment")
+	require.Equal(t, sequence(0, number), replayed(t, fs.FS))
+	l, _ = reopen(t, fs.FS, 1024)
+	require.Empty(t, names(t, fs.FS, spareSuffix))
+	require.NoError(t, l.Close())
+}
+
+// A full disk when a segment is needed poisons the log; after room is made it opens with all that
+// was acknowledged.
+func TestDiskFullForASegment(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	l, _ := reopen(t, fs, 1024)
+	fs.hook = func(_ int, op, path string) error {
+		if op == "create" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	acked := uint64(0)
+	for {
+		if err := l.Sync(ctx, mustAppend(t, l, numbered(acked, 100))); err != nil {
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			require.ErrorContains(t, err, "create segment")
+			break
+		}
+		acked++
+	}
+	require.ErrorIs(t, l.Close(), syscall.ENOSPC)
+	l, got := reopen(t, fs.FS, 1024)
+	require.Equal(t, sequence(0, acked), got)
+	mustSync(t, l, numbered(acked, 100))
+	require.NoError(t, l.Close())
+}
+
+// Truncate that could not remove leaves the log whole and can be called again.
+func TestTruncateCanBeTriedAgain(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	l, _ := reopen(t, fs, 1024)
+	var number uint64
+	fillSegment(t, l, &number)
+	pos := fillSegment(t, l, &number)
+	fs.hook = func(_ int, op, path string) error {
+		if (op == "remove" || op == "rename") && strings.HasSuffix(path, segmentSuffix) {
+			return syscall.EACCES
+		}
+		return nil
+	}
+	require.ErrorIs(t, l.Truncate(pos), syscall.EACCES)
+	require.NoError(t, l.Err())
+	require.Equal(t, 3, l.Metrics().Segments)
+	fs.hook = nil
+	require.NoError(t, l.Truncate(pos))
+	require.Equal(t, 1, l.Metrics().Segments)
+	require.NoError(t, l.Close())
+}
+
+// Opening and closing does not grow the log, and makes no spares.
+func TestManyStarts(t *testing.T) {
+	disk := vfs.NewMem()
+	l, _ := reopen(t, disk, 64<<20)
+	require.NoError(t, l.Close())
+	require.Len(t, readFile(t, disk, segmentPath(1)), segmentHeaderSize)
+	l, _ = reopen(t, disk, 64<<20)
+	mustSync(t, l, numbered(0, 8))
+	require.NoError(t, l.Close())
+	for range 50 {
+		l, got := reopen(t, disk, 64<<20)
+		require.Equal(t, []uint64{0}, got)
+		require.NoError(t, l.Close())
+	}
+	require.Len(t, readFile(t, disk, segmentPath(1)), segmentHeaderSize+int(frameSize(8))+frameHeaderSize)
+	require.Empty(t, names(t, disk, spareSuffix))
+}
