@@ -134,26 +134,35 @@ func (s *shard) takeIn(o, ts int64, h bloom.Hash) (Verdict, error) {
 			return Verdict{}, err
 		}
 	}
-	from := s.fromBefore(o)
 	if s.empty {
-		s.empty, s.start = false, o
+		s.empty, s.start, s.to = false, o, o
 	}
+	v := Verdict{Kind: Unique, First: o}
+	if hit.offset >= 0 && hit.offset < o {
+		v = Verdict{Kind: Duplicate, First: hit.offset}
+	}
+	if v.Kind == Unique || (s.e.opt.Refresh && hit.bucket != s.current().num) {
+		if err := s.remember(h, v.First); err != nil {
+			return Verdict{}, err
+		}
+	}
+	// The coverage moves last. remember may freeze a table, and with it writes the coverage down: a mark ahead of the
+	// coverage is harmless (the record, taken in again, meets its own mark), a coverage ahead of its mark lets a copy pass.
 	s.to = o + 1
 	s.changed = true
-	if hit.offset >= 0 && hit.offset < o {
+	s.count(v.Kind)
+	return v, nil
+}
+
+func (s *shard) count(k Kind) {
+	switch k {
+	case Unique:
+		s.counts.unique++
+	case Redelivery:
+		s.counts.redelivery++
+	case Duplicate:
 		s.counts.duplicate++
-		if s.e.opt.Refresh && hit.bucket != s.current().num {
-			if err := s.remember(h, hit.offset, from); err != nil {
-				return Verdict{}, err
-			}
-		}
-		return Verdict{Kind: Duplicate, First: hit.offset}, nil
 	}
-	if err := s.remember(h, o, from); err != nil {
-		return Verdict{}, err
-	}
-	s.counts.unique++
-	return Verdict{Kind: Unique, First: o}, nil
 }
 
 // replay decides a record that was taken in before (rule, step 1): nothing is stored.
@@ -183,9 +192,9 @@ func (s *shard) replay(o int64, h bloom.Hash) (Verdict, error) {
 	return Verdict{Kind: Redelivery, First: o}, nil
 }
 
-// remember stores the mark (current bucket, hash) -> offset in the table, the filter and the frame. from is the coverage
-// before this record.
-func (s *shard) remember(h bloom.Hash, offset, from int64) error {
+// remember stores the mark (current bucket, hash) -> offset in the table, the filter and the frame, in this order: a
+// table that is frozen on the way must not count a frame as its own that holds more than it does.
+func (s *shard) remember(h bloom.Hash, offset int64) error {
 	b := s.current()
 	if s.active == nil {
 		s.active = newTable(b.num, s.e.pool)
@@ -203,7 +212,7 @@ func (s *shard) remember(h bloom.Hash, offset, from int64) error {
 	b.keys++
 	s.e.keys.Add(1)
 	if !s.replaying {
-		s.begin(from)
+		s.begin(s.to)
 		s.enc.Mark(uint64(b.num), h.Hi, h.Lo, offset)
 	}
 	if s.active.n >= s.e.tableLimit() {

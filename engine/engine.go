@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -58,6 +57,8 @@ type Engine struct {
 	byID   map[uint32]*shard        // protected by mu
 	list   []*shard                 // by id, ascending; replaced, never changed; protected by mu
 	nextID uint32                   // protected by mu
+
+	halfDropped []uint32 // ids whose Drop a crash cut short; used by Open only
 }
 
 type partitionName struct {
@@ -161,15 +162,18 @@ func (e *Engine) Partition(topic string, partition int32) (*Partition, error) {
 // shard finds or makes the state of a partition. A new one is durable before it is used, because the log knows
 // partitions by their id only.
 func (e *Engine) shard(topic string, partition int32) (*shard, error) {
+	if s := e.known(topic, partition); s != nil {
+		return s, nil // does not wait for a seal in progress
+	}
 	e.keeperMu.Lock()
 	defer e.keeperMu.Unlock()
-	e.mu.Lock()
-	s, id := e.parts[partitionName{topic, partition}], e.nextID
-	e.mu.Unlock()
-	if s != nil {
+	if s := e.known(topic, partition); s != nil {
 		return s, nil
 	}
-	s = newShard(e, id, topic, partition)
+	e.mu.Lock()
+	id := e.nextID
+	e.mu.Unlock()
+	s := newShard(e, id, topic, partition)
 	metas := []index.Meta{
 		{Key: nextIDKey, Value: binary.BigEndian.AppendUint32(nil, id+1)},
 		{Key: partitionKey(id), Value: s.appendMeta(nil)},
@@ -182,6 +186,13 @@ func (e *Engine) shard(topic string, partition int32) (*shard, error) {
 	e.addLocked(s)
 	e.mu.Unlock()
 	return s, nil
+}
+
+// known finds the state of a partition; nil when there is none.
+func (e *Engine) known(topic string, partition int32) *shard {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.parts[partitionName{topic, partition}]
 }
 
 // addLocked puts a shard into the maps and sizes the tables anew. Called with mu held.
@@ -214,139 +225,8 @@ func (e *Engine) shards() []*shard {
 	return e.list
 }
 
-// Drop removes all state of a partition, at once and for good. The partition must not be claimed; one that is not known
-// is no error.
-func (e *Engine) Drop(topic string, partition int32) error {
-	if err := e.healthy(); err != nil {
-		return err
-	}
-	e.keeperMu.Lock()
-	defer e.keeperMu.Unlock()
-	e.mu.Lock()
-	s := e.parts[partitionName{topic, partition}]
-	e.mu.Unlock()
-	if s == nil {
-		return nil
-	}
-	s.mu.Lock()
-	if s.claimed {
-		s.mu.Unlock()
-		return fmt.Errorf("%w (%s/%d)", ErrClaimed, topic, partition)
-	}
-	s.claimed = true // nobody else may from here on
-	s.mu.Unlock()
-	s.stopRebuild()
-	// The state first: data without state is never looked at, and cut off at the next open.
-	ctx := context.Background()
-	if err := e.index.Ingest(ctx, nil, []index.Meta{{Key: partitionKey(s.id), Delete: true}}); err != nil {
-		return e.fail(err)
-	}
-	if err := e.index.DropPartition(ctx, s.id); err != nil {
-		return e.fail(err)
-	}
-	e.mu.Lock()
-	delete(e.parts, partitionName{topic, partition})
-	delete(e.byID, s.id)
-	list := make([]*shard, 0, len(e.list))
-	for _, x := range e.list {
-		if x != s {
-			list = append(list, x)
-		}
-	}
-	e.list = list
-	e.mu.Unlock()
-	s.mu.Lock()
-	s.discard()
-	s.mu.Unlock()
-	return nil
-}
-
-// discard gives back all memory of a shard that is not in the engine's maps any more. Called with mu held.
-func (s *shard) discard() {
-	for i := range s.buckets {
-		s.empties(&s.buckets[i])
-	}
-	for _, t := range s.unsealed {
-		s.e.unsealed.Add(-t.bytes())
-		t.release()
-	}
-	if s.active != nil {
-		s.active.release()
-	}
-	s.buckets, s.unsealed, s.active, s.filter = nil, nil, nil, nil
-}
-
 // ID is the random name of the store, hex, the same for its whole life.
 func (e *Engine) ID() string { return e.header.ID }
-
-// healthy returns the reason why nothing can be done any more.
-func (e *Engine) healthy() error {
-	if p := e.poison.Load(); p != nil {
-		return p
-	}
-	if e.closed.Load() {
-		return ErrClosed
-	}
-	return nil
-}
-
-// admit lets a batch in, or waits while more tables wait for the disk than the memory budget allows.
-func (e *Engine) admit() error {
-	if err := e.healthy(); err != nil {
-		return err
-	}
-	if e.full.Load() {
-		return ErrFull
-	}
-	if e.unsealed.Load() <= e.opt.MemoryBytes/2 {
-		return nil
-	}
-	e.roomMu.Lock()
-	defer e.roomMu.Unlock()
-	for e.unsealed.Load() > e.opt.MemoryBytes/2 {
-		if err := e.healthy(); err != nil {
-			return err
-		}
-		e.room.Wait()
-	}
-	return nil
-}
-
-// clockLimit is the largest timestamp that is believed.
-func (e *Engine) clockLimit() int64 {
-	if e.opt.MaxClockLead < 0 {
-		return math.MaxInt64
-	}
-	return e.opt.Now().Add(e.opt.MaxClockLead).UnixMilli()
-}
-
-// fail poisons the engine with its first error and returns what callers get from then on. The errors of a closed log or
-// index are no failure.
-func (e *Engine) fail(err error) error {
-	var done *PoisonedError
-	switch {
-	case errors.As(err, &done):
-		return err
-	case errors.Is(err, wal.ErrClosed), errors.Is(err, index.ErrClosed):
-		return ErrClosed
-	}
-	p := &PoisonedError{Err: err}
-	if !e.poison.CompareAndSwap(nil, p) {
-		return e.poison.Load()
-	}
-	e.logger.Error("the store failed: nothing is acknowledged any more", "dir", e.dir, "err", err)
-	if f := e.opt.Events.Poisoned; f != nil {
-		f(p)
-	}
-	e.wakeRoom()
-	return p
-}
-
-func (e *Engine) wakeRoom() {
-	e.roomMu.Lock()
-	e.room.Broadcast()
-	e.roomMu.Unlock()
-}
 
 // Close seals every table, saves the filters and closes the store. Handles must not be used any more. What was not
 // committed may or may not be found again. Close of a poisoned engine writes nothing and returns the cause.

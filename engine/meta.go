@@ -9,10 +9,15 @@ import (
 //
 //	'n'              next partition id (4 bytes, big endian)
 //	'p' id (4, BE)   state of a partition: see appendMeta
+//	'd' id (4, BE)   partition is being dropped: its state is gone, its marks may not be; no value
 var nextIDKey = []byte{'n'}
 
 func partitionKey(id uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{'p'}, id)
+}
+
+func droppedKey(id uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{'d'}, id)
 }
 
 // metaVersion is the first byte of a partition's state.

@@ -117,11 +117,12 @@ func (p *Partition) Forget(key []byte) error {
 		if offset < 0 {
 			continue
 		}
-		s.begin(s.from())
-		s.enc.Forget(uint64(b.num), h.Hi, h.Lo)
-		if err := s.forget(bucketHash{b.num, h}); err != nil {
+		num := b.num
+		if err := s.forget(bucketHash{num, h}); err != nil {
 			return err
 		}
+		s.begin(s.from())
+		s.enc.Forget(uint64(num), h.Hi, h.Lo)
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ func (e *Engine) loadShards() error {
 			}
 			s.indexSeq = s.seq
 			e.addLocked(s)
+		case len(key) == 5 && key[0] == 'd':
+			e.halfDropped = append(e.halfDropped, binary.BigEndian.Uint32(key[1:]))
 		default:
 			return &StateError{Where: "index metadata", Reason: fmt.Sprintf("unknown key %q", key)}
 		}
@@ -69,6 +71,12 @@ func (e *Engine) recover() error {
 		}
 		s.expire()
 	}
+	for _, id := range e.halfDropped {
+		if err := e.dropMarks(id); err != nil {
+			return fmt.Errorf("engine: finishing the drop of a partition: %w", err)
+		}
+	}
+	e.halfDropped = nil
 	return nil
 }
 
@@ -124,7 +132,7 @@ func (s *shard) apply(pos wal.Position, f *wal.Frame, v wal.Visitor) error {
 		s.firstPos = pos
 	}
 	s.replayPos, s.lastPos = pos, pos
-	if s.empty && f.From >= 0 && f.To > f.From {
+	if s.empty && f.From >= 0 {
 		s.empty, s.start, s.to = false, f.From, f.From
 	}
 	if err := f.Visit(v); err != nil {
@@ -157,7 +165,7 @@ func (r *replayer) Mark(num, hi, lo uint64, offset int64) error {
 	if int64(num) < s.current().num {
 		return nil
 	}
-	return s.remember(bloom.Hash{Hi: hi, Lo: lo}, offset, s.to)
+	return s.remember(bloom.Hash{Hi: hi, Lo: lo}, offset)
 }
 
 // Forget hides a mark.

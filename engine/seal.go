@@ -188,7 +188,7 @@ func (e *Engine) install(w *work) {
 		}
 		t.meta, t.forgets = nil, nil
 	}
-	e.room.Broadcast()
+	e.wakeRoom()
 }
 
 // bury removes a forgotten mark, which is gone from the index, from the tables that still hold it.

@@ -33,7 +33,7 @@ type shard struct {
 
 	claimed bool
 
-	// The rule's state. Invariants: buckets ascend by num and by first; if !empty, start < to and there is at least one
+	// The rule's state. Invariants: buckets ascend by num and by first; if !empty, start <= to and there is at least one
 	// bucket; the last one is current.
 	empty      bool
 	start, to  int64

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"errors"
+	"math"
+
+	"noecho/internal/index"
+	"noecho/wal"
+)
+
+// healthy returns the reason why nothing can be done any more.
+func (e *Engine) healthy() error {
+	if p := e.poison.Load(); p != nil {
+		return p
+	}
+	if e.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// admit lets a batch in, or waits while more tables wait for the disk than the memory budget allows.
+func (e *Engine) admit() error {
+	if err := e.healthy(); err != nil {
+		return err
+	}
+	if e.full.Load() {
+		return ErrFull
+	}
+	if e.unsealed.Load() <= e.opt.MemoryBytes/2 {
+		return nil
+	}
+	e.roomMu.Lock()
+	defer e.roomMu.Unlock()
+	for e.unsealed.Load() > e.opt.MemoryBytes/2 {
+		if err := e.healthy(); err != nil {
+			return err
+		}
+		e.room.Wait()
+	}
+	return nil
+}
+
+// clockLimit is the largest timestamp that is believed.
+func (e *Engine) clockLimit() int64 {
+	if e.opt.MaxClockLead < 0 {
+		return math.MaxInt64
+	}
+	return e.opt.Now().Add(e.opt.MaxClockLead).UnixMilli()
+}
+
+// fail poisons the engine with its first error and returns what callers get from then on. The errors of a closed log or
+// index are no failure.
+func (e *Engine) fail(err error) error {
+	var done *PoisonedError
+	switch {
+	case errors.As(err, &done):
+		return err
+	case errors.Is(err, wal.ErrClosed), errors.Is(err, index.ErrClosed):
+		return ErrClosed
+	}
+	p := &PoisonedError{Err: err}
+	if !e.poison.CompareAndSwap(nil, p) {
+		return e.poison.Load()
+	}
+	e.logger.Error("the store failed: nothing is acknowledged any more", "dir", e.dir, "err", err)
+	if f := e.opt.Events.Poisoned; f != nil {
+		f(p)
+	}
+	e.wakeRoom()
+	return p
+}
+
+func (e *Engine) wakeRoom() {
+	e.roomMu.Lock()
+	e.room.Broadcast()
+	e.roomMu.Unlock()
+}
