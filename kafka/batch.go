@@ -1,0 +1,183 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The record batch of Kafka's message format v2 (https://kafka.apache.org/documentation/#recordbatch):
+//
+//	 0 base offset 8 | length 4 | leader epoch 4 | magic 1 | crc 4 |
+//	21 attributes 2 | last offset delta 4 | first timestamp 8 | max timestamp 8 |
+//	43 producer id 8 | epoch 2 | first sequence 4 | records 4 |
+//	61 records, compressed together
+//
+// The CRC-32C covers everything from the attributes on.
+const (
+	batchHeader = 61
+	batchCRCAt  = 21
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// batch is a sealed record batch on its way to the output. Its owner is the worker until it is handed to the producer,
+// then the producer until the acknowledgement, then the worker again, which reuses wire.
+type batch struct {
+	wire        []byte
+	records     int
+	first, last int64 // source offsets
+}
+
+// builder encodes records into the next batch of one output partition. One goroutine owns it.
+//
+// It encodes the wire format itself, straight from the fetched record's memory: a kgo.Record a message would cost an
+// allocation, a header slice, and the client's per-record bookkeeping, which is most of what a relay does.
+type builder struct {
+	prefix     []byte // of the source header's value: "topic/partition/"
+	compressor kgo.Compressor
+	limit      int // of raw, at which the caller seals
+
+	raw      []byte // encoded records, not compressed
+	records  int
+	first    int64 // source offsets
+	last     int64
+	firstTS  int64
+	maxTS    int64
+	scratch  bytes.Buffer // of the compressor
+	digits   [20]byte
+	freelist []*batch
+}
+
+// empty says whether nothing is waiting to be sealed.
+func (b *builder) empty() bool { return b.records == 0 }
+
+// full says whether a record of that encoded size should go into another batch than the open one.
+func (b *builder) full(size int) bool {
+	return b.records > 0 && batchHeader+len(b.raw)+size > b.limit
+}
+
+// sizeBound returns an upper bound of what append adds for r, in bytes.
+func (b *builder) sizeBound(r *kgo.Record) int {
+	const varint = binary.MaxVarintLen32
+	n := 2*varint + 1 + binary.MaxVarintLen64 + 3*varint + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += 2*varint + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n + 2*varint + len(sourceHeader) + len(b.prefix) + len(b.digits)
+}
+
+// append adds r: key, value, headers and timestamp as they are, and the source header last.
+func (b *builder) append(r *kgo.Record) {
+	ts := timestamp(r)
+	if b.records == 0 {
+		b.first, b.firstTS, b.maxTS = r.Offset, ts, ts
+	}
+	b.maxTS = max(b.maxTS, ts)
+	b.last = r.Offset
+	source := strconv.AppendInt(b.digits[:0], r.Offset, 10)
+
+	size := 1 + varintLen(ts-b.firstTS) + varintLen(int64(b.records)) + bytesLen(r.Key) + bytesLen(r.Value) + varintLen(int64(len(r.Headers)+1))
+	for i := range r.Headers {
+		key := len(r.Headers[i].Key)
+		size += varintLen(int64(key)) + key + bytesLen(r.Headers[i].Value)
+	}
+	valueLen := len(b.prefix) + len(source)
+	size += varintLen(int64(len(sourceHeader))) + len(sourceHeader) + varintLen(int64(valueLen)) + valueLen
+
+	raw := binary.AppendVarint(b.raw, int64(size))
+	raw = append(raw, 0) // attributes: none are defined
+	raw = binary.AppendVarint(raw, ts-b.firstTS)
+	raw = binary.AppendVarint(raw, int64(b.records))
+	raw = appendBytes(raw, r.Key)
+	raw = appendBytes(raw, r.Value)
+	raw = binary.AppendVarint(raw, int64(len(r.Headers)+1))
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		raw = binary.AppendVarint(raw, int64(len(h.Key)))
+		raw = append(raw, h.Key...)
+		raw = appendBytes(raw, h.Value)
+	}
+	raw = binary.AppendVarint(raw, int64(len(sourceHeader)))
+	raw = append(raw, sourceHeader...)
+	raw = binary.AppendVarint(raw, int64(valueLen))
+	raw = append(raw, b.prefix...)
+	b.raw = append(raw, source...)
+	b.records++
+}
+
+// seal closes the open batch, numbered for the idempotent producer, and empties the builder. The batch is compressed
+// where that makes it smaller.
+func (b *builder) seal(producerID int64, epoch int16, sequence int32) *batch {
+	sealed := b.recycled()
+	sealed.records, sealed.first, sealed.last = b.records, b.first, b.last
+
+	payload, codec := b.raw, kgo.CodecNone
+	if b.compressor != nil {
+		b.scratch.Reset()
+		packed, used := b.compressor.Compress(&b.scratch, b.raw)
+		if packed != nil && len(packed) < len(b.raw) {
+			payload, codec = packed, used
+		}
+	}
+	be := binary.BigEndian
+	wire := sealed.wire[:0]
+	wire = be.AppendUint64(wire, 0) // base offset: the broker's to say
+	wire = be.AppendUint32(wire, uint32(batchHeader-12+len(payload)))
+	wire = be.AppendUint32(wire, 0xffffffff) // leader epoch: the broker's to say
+	wire = append(wire, 2)                   // magic
+	wire = be.AppendUint32(wire, 0)          // CRC, below
+	wire = be.AppendUint16(wire, uint16(codec))
+	wire = be.AppendUint32(wire, uint32(b.records-1))
+	wire = be.AppendUint64(wire, uint64(b.firstTS))
+	wire = be.AppendUint64(wire, uint64(b.maxTS))
+	wire = be.AppendUint64(wire, uint64(producerID))
+	wire = be.AppendUint16(wire, uint16(epoch))
+	wire = be.AppendUint32(wire, uint32(sequence))
+	wire = be.AppendUint32(wire, uint32(b.records))
+	wire = append(wire, payload...)
+	be.PutUint32(wire[batchCRCAt-4:], crc32.Checksum(wire[batchCRCAt:], castagnoli))
+	sealed.wire = wire
+
+	b.raw, b.records = b.raw[:0], 0
+	return sealed
+}
+
+func (b *builder) recycled() *batch {
+	if n := len(b.freelist); n > 0 {
+		reused := b.freelist[n-1]
+		b.freelist = b.freelist[:n-1]
+		return reused
+	}
+	return &batch{}
+}
+
+// timestamp returns the record's, in milliseconds; -1 where it has none (formats before v1, and what a clock cannot mean).
+func timestamp(r *kgo.Record) int64 { return max(r.Timestamp.UnixMilli(), -1) }
+
+func bytesLen(p []byte) int {
+	if p == nil {
+		return 1 // -1 as a varint
+	}
+	return varintLen(int64(len(p))) + len(p)
+}
+
+func appendBytes(dst, p []byte) []byte {
+	if p == nil {
+		return binary.AppendVarint(dst, -1)
+	}
+	dst = binary.AppendVarint(dst, int64(len(p)))
+	return append(dst, p...)
+}
+
+// varintLen returns how many bytes the zigzag varint of v takes.
+func varintLen(v int64) int {
+	n := 1
+	for u := uint64(v)<<1 ^ uint64(v>>63); u >= 0x80; u >>= 7 {
+		n++
+	}
+	return n
+}

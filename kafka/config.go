@@ -1,0 +1,139 @@
+package kafka
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
+)
+
+// StartAt says where a partition starts that neither the group nor the store knows.
+type StartAt string
+
+const (
+	// StartEarliest starts at the oldest record the topic has.
+	StartEarliest StartAt = "earliest"
+	// StartLatest starts at the end the topic has when the partition is first assigned.
+	StartLatest StartAt = "latest"
+)
+
+// RelayConfig configures a Relay. Zero values mean the defaults named with the fields.
+type RelayConfig struct {
+	// Engine holds the state. The relay claims the partitions that it is assigned and closes their handles; the caller
+	// closes the engine, after Run has returned.
+	Engine *engine.Engine
+	// Client options: seed brokers, TLS, SASL, logger, hooks. They go first, so that the relay's own win.
+	Client []kgo.Opt
+
+	Input, Output string
+	Group         string
+	// InstanceID is the static membership's id; default "noecho-" and the engine's id. With it a process that was killed
+	// gets its partitions back at once, where a dynamic member's would wait for the session to expire.
+	InstanceID string
+
+	Key          *KeyExtractor // default: payload
+	OnMissingKey MissingKey    // default: pass
+	StartAt      StartAt       // default: earliest
+
+	// CommitInterval is the time between commits; default 1 s. A restart repeats at most the work of one interval
+	// (reading only: the output's tail is recovered).
+	CommitInterval time.Duration
+	// SessionTimeout, default 45 s, and RebalanceTimeout, default 60 s, are the group's. Revoked partitions are drained
+	// within three quarters of the latter.
+	SessionTimeout, RebalanceTimeout time.Duration
+	// SettleWait is the pause between two looks at the output's end after a stop that was not clean; default 250 ms.
+	// A request of a killed predecessor that is still under way for longer than that may repeat records.
+	SettleWait time.Duration
+
+	// QueueBytes bounds the keys, values and headers waiting in a partition's queue; default 8 MiB. At the bound the
+	// partition's fetching is held up, at half of it goes on. One poll may overshoot it.
+	QueueBytes int64
+	// TotalQueueBytes bounds the queues together; default 512 MiB. With many partitions each one's share is smaller.
+	TotalQueueBytes int64
+	// FetchPartitionBytes bounds what one fetch brings of a partition; default 1 MiB.
+	FetchPartitionBytes int32
+	// DecompressBytes bounds a batch of the input after decompression; default 128 MiB. A larger one stops the relay.
+	DecompressBytes int64
+	// BatchBytes is the size at which a batch for the output is closed, before compression; default 1,000,000, and never
+	// more than the output's max.message.bytes.
+	BatchBytes int
+	// Compression of the output, the first that the client knows; default snappy.
+	Compression []kgo.CompressionCodec
+
+	Logger *slog.Logger // default: discard
+}
+
+func (c *RelayConfig) ensureDefaults(id string) {
+	def(&c.InstanceID, "noecho-"+id)
+	def(&c.OnMissingKey, MissingPass)
+	def(&c.StartAt, StartEarliest)
+	def(&c.CommitInterval, time.Second)
+	def(&c.SessionTimeout, 45*time.Second)
+	def(&c.RebalanceTimeout, 60*time.Second)
+	def(&c.SettleWait, 250*time.Millisecond)
+	def(&c.QueueBytes, 8<<20)
+	def(&c.TotalQueueBytes, 512<<20)
+	def(&c.FetchPartitionBytes, 1<<20)
+	def(&c.DecompressBytes, 128<<20)
+	def(&c.BatchBytes, 1_000_000)
+	if c.Key == nil {
+		c.Key = &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
+	}
+	if len(c.Compression) == 0 {
+		c.Compression = []kgo.CompressionCodec{kgo.SnappyCompression(), kgo.NoCompression()}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate collects every violation.
+func (c *RelayConfig) validate() error {
+	var problems []string
+	for _, named := range []struct{ name, value string }{{"input", c.Input}, {"output", c.Output}, {"group", c.Group}} {
+		if named.value == "" {
+			problems = append(problems, named.name+" is missing")
+		}
+	}
+	if err := c.OnMissingKey.validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
+		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
+	}
+	for _, at := range []struct {
+		name       string
+		value, min int64
+	}{
+		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},
+		{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)},
+		{"rebalance_timeout", int64(c.RebalanceTimeout), int64(100 * time.Millisecond)},
+		{"settle_wait", int64(c.SettleWait), 1},
+		{"queue_bytes", c.QueueBytes, 1},
+		{"total_queue_bytes", c.TotalQueueBytes, 1},
+		{"fetch_partition_bytes", int64(c.FetchPartitionBytes), 1},
+		{"decompress_bytes", c.DecompressBytes, 1},
+		{"batch_bytes", int64(c.BatchBytes), 1},
+	} {
+		if at.value < at.min {
+			problems = append(problems, fmt.Sprintf("%s is %d, less than %d", at.name, at.value, at.min))
+		}
+	}
+	if len(problems) > 0 {
+		return &ConfigError{Problems: problems}
+	}
+	if c.Input == c.Output {
+		return ErrSameTopic
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrSameTopic is returned where input and output are one topic.
+var ErrSameTopic = errors.New("kafka: input and output are the same topic: the relay would read what it writes, for ever; name another output")
+
+// KeySpecError says which part of a key specification is wrong.
+type KeySpecError struct {
+	Spec, Part string
+	Reason     string
+}
+
+func (e *KeySpecError) Error() string {
+	return fmt.Sprintf("kafka: key %q: part %q: %s; a key is one or more of payload, key, value, header:NAME, json:PATH, joined with +", e.Spec, e.Part, e.Reason)
+}
+
+// ConfigError holds every violation found in a RelayConfig, one sentence each.
+type ConfigError struct{ Problems []string }
+
+func (e *ConfigError) Error() string { return "kafka: config: " + strings.Join(e.Problems, "; ") }
+
+// BrokerError says that no broker answered, or that none let us in.
+type BrokerError struct{ Err error }
+
+func (e *BrokerError) Error() string {
+	return fmt.Sprintf("kafka: no broker answered (%v); check the brokers' addresses, that they can be reached from here, and the TLS and SASL settings", e.Err)
+}
+
+func (e *BrokerError) Unwrap() error { return e.Err }
+
+// TopicError says that a topic is missing or may not be used.
+type TopicError struct {
+	Topic string
+	Hint  string
+	Err   error
+}
+
+func (e *TopicError) Error() string {
+	return fmt.Sprintf("kafka: topic %q: %v; %s", e.Topic, e.Err, e.Hint)
+}
+
+func (e *TopicError) Unwrap() error { return e.Err }
+
+// GroupError says that the consumer group cannot be used.
+type GroupError struct {
+	Group string
+	Hint  string
+	Err   error
+}
+
+func (e *GroupError) Error() string {
+	return fmt.Sprintf("kafka: group %q: %v; %s", e.Group, e.Err, e.Hint)
+}
+
+func (e *GroupError) Unwrap() error { return e.Err }
+
+// PartitionCountError says that the output has fewer partitions than the input. A record keeps its partition's number.
+type PartitionCountError struct {
+	Input, Output   string
+	InputN, OutputN int
+}
+
+func (e *PartitionCountError) Error() string {
+	return fmt.Sprintf("kafka: output %q has %d partitions, input %q has %d; a record keeps its partition's number, so give the output at least %d",
+		e.Output, e.OutputN, e.Input, e.InputN, e.InputN)
+}
+
+// MessageSizeError says that the output takes smaller records than the input.
+type MessageSizeError struct {
+	Input, Output           string
+	InputBytes, OutputBytes int
+}
+
+func (e *MessageSizeError) Error() string {
+	return fmt.Sprintf("kafka: output %q takes batches of at most %d bytes, input %q of %d: a large record would stop the relay; set max.message.bytes of the output to %d or more",
+		e.Output, e.OutputBytes, e.Input, e.InputBytes, e.InputBytes)
+}
+
+// MissingKeyError says which record has no key, with OnMissingKey=fail.
+type MissingKeyError struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Key       string // the specification
+}
+
+func (e *MissingKeyError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the record at offset %d has no key %q; mend the producer, choose another key, or set on_missing_key to pass or drop",
+		e.Topic, e.Partition, e.Offset, e.Key)
+}
+
+// OffsetError says that the group stands at an offset that the input cannot have given: beyond the log's end.
+type OffsetError struct {
+	Topic      string
+	Partition  int32
+	Offset     int64
+	Start, End int64
+}
+
+func (e *OffsetError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the group or the store stands at offset %d, but the log holds [%d, %d): was the topic deleted and made again? "+
+		"reset the group's offsets and remove the data directory, or put the old topic back", e.Topic, e.Partition, e.Offset, e.Start, e.End)
+}
+
+// ProduceError says that the broker refused a batch for good. Nothing of the partition after it was sent; after the
+// cause is mended a restart goes on at First.
+type ProduceError struct {
+	Topic       string // the output
+	Partition   int32
+	First, Last int64 // source offsets in the batch
+	Bytes       int   // size of the batch as sent
+	Err         error
+}
+
+func (e *ProduceError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the broker refused the batch with the source offsets %d to %d (%d bytes): %v; nothing after it was sent: mend the cause (max.message.bytes, permissions, disk) and restart",
+		e.Topic, e.Partition, e.First, e.Last, e.Bytes, e.Err)
+}
+
+func (e *ProduceError) Unwrap() error { return e.Err }
+
+// FencedError says that another process took over the group membership.
+type FencedError struct {
+	InstanceID string
+	Err        error
+}
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("kafka: another process joined the group with the instance id %q (%v); run one process for each instance id and data directory", e.InstanceID, e.Err)
+}
+
+func (e *FencedError) Unwrap() error { return e.Err }
+
+// errRecreated is the cause in a TopicError when a topic's id changed under the relay.
+var errRecreated = errors.New("it was deleted and made again while the relay ran")

@@ -1,0 +1,88 @@
+package kafka
+
+import (
+	"strconv"
+	"strings"
+)
+
+// metadata travels with every offset that the relay commits, in the field Kafka keeps for the consumer's own use:
+//
+//	noecho/1 out=<N> [clean] [rewound]
+//
+// It is what makes the recovery of the output's tail exact, and it tells our own offsets from an operator's: the usual
+// tools write an empty string there.
+type metadata struct {
+	// out: every record of the output partition that comes from a source offset at or above the committed one lies at or
+	// above this output offset. So a scan from here finds all that may be there already.
+	out int64
+	// clean: the relay stopped with nothing in flight, so no late request of its can still change the output.
+	clean bool
+	// rewound: an operator has rewound the group, and the relay has not come back to where its marks end. Without it a
+	// crash in the middle of a rewind would look like a crash between the engine's commit and Kafka's, and skip the rest.
+	rewound bool
+}
+
+const metadataTag = "noecho/1"
+
+// String encodes m as above.
+func (m metadata) String() string {
+	var b strings.Builder
+	b.WriteString(metadataTag + " out=")
+	b.WriteString(strconv.FormatInt(m.out, 10))
+	if m.clean {
+		b.WriteString(" clean")
+	}
+	if m.rewound {
+		b.WriteString(" rewound")
+	}
+	return b.String()
+}
+
+// parseMetadata decodes what String made. ok is false for anything else: another tool's, another version's, damaged.
+// All of these are read as "not ours", and the offset obeyed as an operator's.
+func parseMetadata(s string) (m metadata, ok bool) {
+	rest, ok := strings.CutPrefix(s, metadataTag+" out=")
+	if !ok {
+		return metadata{}, false
+	}
+	digits, rest, _ := strings.Cut(rest, " ")
+	out, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || out < 0 || strconv.FormatInt(out, 10) != digits {
+		return metadata{}, false
+	}
+	m.out = out
+	rest, m.clean = cutWord(rest, "clean")
+	rest, m.rewound = cutWord(rest, "rewound")
+	if rest != "" || m.String() != s {
+		return metadata{}, false
+	}
+	return m, true
+}
+
+func cutWord(s, word string) (rest string, found bool) {
+	rest, found = strings.CutPrefix(s, word)
+	if !found {
+		return s, false
+	}
+	return strings.TrimPrefix(rest, " "), true
+}
+
+// sourceHeader names where a record of the output comes from: topic/partition/offset. A topic's name holds no slash.
+const sourceHeader = "noecho-source"
+
+// sourcePrefix is what all source headers of one input partition start with.
+func sourcePrefix(topic string, partition int32) string {
+	return topic + "/" + strconv.FormatInt(int64(partition), 10) + "/"
+}
+
+// parseSource returns the offset of a source header's value if it is of the input partition with that prefix.
+func parseSource(prefix string, value []byte) (offset int64, ok bool) {
+	if len(value) <= len(prefix) || string(value[:len(prefix)]) != prefix {
+		return 0, false
+	}
+	offset, err := strconv.ParseInt(string(value[len(prefix):]), 10, 64)
+	if err != nil || offset < 0 {
+		return 0, false
+	}
+	return offset, true
+}

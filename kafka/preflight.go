@@ -1,0 +1,128 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	preflightTimeout = 15 * time.Second
+	maxMessageConfig = "max.message.bytes"
+)
+
+// Preflight asks the brokers what can be asked before anything starts, and returns the first thing that is wrong, in one
+// sentence with the remedy: *BrokerError, *TopicError, *PartitionCountError, *MessageSizeError or *GroupError. It writes
+// nothing and takes at most 15 s. What the brokers refuse to tell (topic configs without the right to read them) is no
+// error.
+func (r *Relay) Preflight(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+	cl, err := kgo.NewClient(r.cfg.Client...)
+	if err != nil {
+		return &ConfigError{Problems: []string{"client: " + err.Error()}}
+	}
+	defer cl.Close()
+	if err := cl.Ping(ctx); err != nil {
+		return &BrokerError{Err: err}
+	}
+	adm := kadm.NewClient(cl)
+	if err := r.checkTopics(ctx, adm); err != nil {
+		return err
+	}
+	if err := r.checkSizes(ctx, adm); err != nil {
+		return err
+	}
+	_, err = adm.FetchOffsets(ctx, r.cfg.Group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		if fatal := r.fatalGroup(err); fatal != nil {
+			return fatal
+		}
+		return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+	}
+	return nil
+}
+
+func (r *Relay) checkTopics(ctx context.Context, adm *kadm.Client) error {
+	topics, err := adm.ListTopics(ctx, r.cfg.Input, r.cfg.Output)
+	if err != nil {
+		return &BrokerError{Err: err}
+	}
+	for _, name := range []string{r.cfg.Input, r.cfg.Output} {
+		detail, ok := topics[name]
+		err := detail.Err
+		if !ok {
+			err = kerr.UnknownTopicOrPartition
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, kerr.UnknownTopicOrPartition) && name == r.cfg.Output:
+			return &TopicError{Topic: name, Err: errors.New("it does not exist"),
+				Hint: fmt.Sprintf("create it with as many partitions as the input has (%d)", len(topics[r.cfg.Input].Partitions))}
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			return &TopicError{Topic: name, Err: errors.New("it does not exist"), Hint: "create it, or name the topic to read"}
+		default:
+			return &TopicError{Topic: name, Err: err, Hint: "check the name and the rights of the relay's user (DESCRIBE and READ on the input, DESCRIBE, READ and WRITE on the output)"}
+		}
+	}
+	in, out := len(topics[r.cfg.Input].Partitions), len(topics[r.cfg.Output].Partitions)
+	if out < in {
+		return &PartitionCountError{Input: r.cfg.Input, Output: r.cfg.Output, InputN: in, OutputN: out}
+	}
+	return nil
+}
+
+// checkSizes compares the largest batch each topic takes, and notes the output's.
+func (r *Relay) checkSizes(ctx context.Context, adm *kadm.Client) error {
+	limits, err := messageLimits(ctx, adm, r.cfg.Input, r.cfg.Output)
+	in, out := limits[r.cfg.Input], limits[r.cfg.Output]
+	if err != nil || in == 0 || out == 0 {
+		r.log.Info("topic configs are not known; sizes are not compared", "cause", err)
+		return nil
+	}
+	r.maxMessage.Store(int64(out))
+	if out < in {
+		return &MessageSizeError{Input: r.cfg.Input, Output: r.cfg.Output, InputBytes: in, OutputBytes: out}
+	}
+	return nil
+}
+
+// learnLimits asks for the output's largest batch where Preflight was not called.
+func (r *Relay) learnLimits(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+	cl, err := kgo.NewClient(r.cfg.Client...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	limits, err := messageLimits(ctx, kadm.NewClient(cl), r.cfg.Output)
+	r.maxMessage.Store(int64(limits[r.cfg.Output]))
+	return err
+}
+
+// messageLimits returns max.message.bytes of the topics; those that are not known are left out.
+func messageLimits(ctx context.Context, adm *kadm.Client, topics ...string) (map[string]int, error) {
+	limits := make(map[string]int)
+	configs, err := adm.DescribeTopicConfigs(ctx, topics...)
+	for _, config := range configs {
+		if config.Err != nil {
+			err = errors.Join(err, config.Err)
+			continue
+		}
+		for _, entry := range config.Configs {
+			if entry.Key == maxMessageConfig && entry.Value != nil {
+				if n, parseErr := strconv.Atoi(*entry.Value); parseErr == nil {
+					limits[config.Name] = n
+				}
+			}
+		}
+	}
+	return limits, err
+}

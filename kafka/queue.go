@@ -1,0 +1,65 @@
+package kafka
+
+import (
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// queue holds the fetched records of a partition until its worker takes them, in the slices that the client made: no
+// copy, no allocation a record. Protected by worker.mu; the gauges are written under it and read by anyone.
+//
+// Records hold on to the decompressed batch they came in. What is counted is their own bytes, so memory held can exceed
+// the bound where few records of large batches wait; batches are bounded by DecompressBytes.
+type queue struct {
+	slices  []queued
+	records atomic.Int64
+	bytes   atomic.Int64
+}
+
+type queued struct {
+	records []*kgo.Record
+	bytes   int64
+}
+
+// push appends the records of one fetch.
+func (q *queue) push(records []*kgo.Record) {
+	if len(records) == 0 {
+		return
+	}
+	size := int64(0)
+	for _, r := range records {
+		size += int64(len(r.Key) + len(r.Value))
+		for i := range r.Headers {
+			size += int64(len(r.Headers[i].Key) + len(r.Headers[i].Value))
+		}
+	}
+	q.slices = append(q.slices, queued{records, size})
+	q.records.Add(int64(len(records)))
+	q.bytes.Add(size)
+}
+
+// take removes and returns up to n records: a part of the oldest slice. A slice's bytes count until its last record
+// goes; so the bound errs to the safe side.
+func (q *queue) take(n int) []*kgo.Record {
+	if len(q.slices) == 0 {
+		return nil
+	}
+	head := &q.slices[0]
+	taken := head.records[:min(n, len(head.records))]
+	head.records = head.records[len(taken):]
+	q.records.Add(-int64(len(taken)))
+	if len(head.records) == 0 {
+		q.bytes.Add(-head.bytes)
+		copy(q.slices, q.slices[1:])
+		q.slices[len(q.slices)-1] = queued{}
+		q.slices = q.slices[:len(q.slices)-1]
+	}
+	return taken
+}
+
+func (q *queue) drop() {
+	q.slices = nil
+	q.records.Store(0)
+	q.bytes.Store(0)
+}

@@ -1,0 +1,31 @@
+package kafka
+
+import (
+	"context"
+
+	"noecho/engine"
+)
+
+// store and partition are what the relay needs of an engine, as interfaces so that tests can put faults between. Their
+// contract is that of *engine.Engine and *engine.Partition.
+type store interface {
+	ID() string
+	Partition(topic string, partition int32) (partition, error)
+}
+
+type partition interface {
+	Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error)
+	Commit(ctx context.Context, next int64) error
+	Committed() int64
+	Close() error
+}
+
+type engineStore struct{ *engine.Engine }
+
+func (s engineStore) Partition(topic string, part int32) (partition, error) {
+	p, err := s.Engine.Partition(topic, part)
+	if err != nil {
+		return nil, err // not p: a nil *engine.Partition in the interface would not be nil
+	}
+	return p, nil
+}

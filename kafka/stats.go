@@ -1,0 +1,90 @@
+package kafka
+
+import "sync/atomic"
+
+// State of an assigned partition.
+type State uint8
+
+const (
+	// StateRestoring: finding out where to go on; records may already wait in the queue.
+	StateRestoring State = iota
+	// StateRunning: records are relayed.
+	StateRunning
+	// StateDraining: revoked or stopping; what is under way is being finished.
+	StateDraining
+)
+
+// String returns the state in lower case, as metrics name it.
+func (s State) String() string {
+	switch s {
+	case StateRestoring:
+		return "restoring"
+	case StateRunning:
+		return "running"
+	case StateDraining:
+		return "draining"
+	}
+	return "unknown"
+}
+
+// PartitionStats is a snapshot of one assigned partition.
+type PartitionStats struct {
+	Partition int32
+	State     State
+	Paused    bool // fetching is paused: the output is slower than the input
+
+	Totals // since the assignment
+
+	Queued, QueuedBytes int64 // waiting for a verdict
+	Next                int64 // everything below is in the output, or dropped
+	Committed           int64 // the offset Kafka last acknowledged; -1: none in this assignment
+	Lag                 int64 // from Next to the input's end as of the last fetch; -1: not known yet
+}
+
+// Stats is a snapshot of the relay.
+type Stats struct {
+	Partitions     []PartitionStats // ascending
+	ProduceRetries int64            // batches sent again, for any passing cause
+	CommitFailures int64            // offset commits that Kafka did not acknowledge; the next one makes good
+	Commits        int64            // offset commits sent
+	Pauses         int64            // times a partition's fetching was paused
+	// Totals of all partitions since NewRelay, also of those no longer assigned.
+	Totals Totals
+}
+
+// Totals are counters.
+type Totals struct {
+	Unique, Redelivery, Duplicate uint64 // verdicts
+	NoKey                         uint64 // dropped for want of a key
+	Bypassed                      uint64 // passed without a verdict, for want of a key
+	AlreadyThere                  uint64 // passed, but found in the output's tail: not produced again
+	Produced                      uint64 // records acknowledged by the output
+	ProducedBytes                 uint64 // as sent: compressed, with headers
+}
+
+// counters of one partition; the worker writes (produced*: the producer's goroutine), anyone reads.
+type counters struct {
+	unique, redelivery, duplicate, noKey, bypassed, already, produced, producedBytes atomic.Uint64
+}
+
+// addTo adds the counters to t.
+func (c *counters) addTo(t *Totals) {
+	t.Unique += c.unique.Load()
+	t.Redelivery += c.redelivery.Load()
+	t.Duplicate += c.duplicate.Load()
+	t.NoKey += c.noKey.Load()
+	t.Bypassed += c.bypassed.Load()
+	t.AlreadyThere += c.already.Load()
+	t.Produced += c.produced.Load()
+	t.ProducedBytes += c.producedBytes.Load()
+}
+
+// Ready says whether every assigned partition is past its restore. It is true with no partition assigned.
+func (s *Stats) Ready() bool {
+	for i := range s.Partitions {
+		if s.Partitions[i].State == StateRestoring {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,434 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"noecho/engine"
+	"noecho/internal/testutil"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	testIn    = "orders"
+	testOut   = "orders-clean"
+	testGroup = "relay"
+	patience  = time.Minute // of a test that waits for something that must happen; nothing is measured with it
+)
+
+// tb is what the harness needs of a *testing.T, *testing.B or *rapid.T.
+type tb interface {
+	require.TestingT
+	Helper()
+	Cleanup(func())
+}
+
+// world is a broker, two topics and a disk. Relays live in it one after the other.
+type world struct {
+	t       tb
+	parts   int32
+	cluster *kfake.Cluster
+	fs      *testutil.FS // the disk as the next life finds it
+	cl      *kgo.Client  // the test's own
+	adm     *kadm.Client
+	fed     map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
+}
+
+func newWorld(t tb, parts int32, opts ...kfake.Opt) *world {
+	t.Helper()
+	opts = append([]kfake.Opt{
+		kfake.NumBrokers(1), kfake.SeedTopics(parts, testIn, testOut), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
+	}, opts...)
+	cluster, err := kfake.NewCluster(opts...)
+	require.NoError(t, err)
+	w := &world{t: t, parts: parts, cluster: cluster, fs: testutil.NewFS(), fed: make(map[int32][]*kgo.Record)}
+	w.cl, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MaxProduceRequestsInflightPerBroker(1), kgo.ProducerBatchMaxBytes(2<<20))
+	require.NoError(t, err)
+	w.adm = kadm.NewClient(w.cl)
+	t.Cleanup(func() { w.cl.Close(); cluster.Close() })
+	return w
+}
+
+// feed produces records to the input, in order, and remembers them. Timestamps are a second apart where none is given.
+func (w *world) feed(records ...*kgo.Record) {
+	w.t.Helper()
+	for _, r := range records {
+		r.Topic = testIn
+		if r.Timestamp.IsZero() {
+			r.Timestamp = time.UnixMilli(1_700_000_000_000 + int64(len(w.fed[r.Partition]))*1000)
+		}
+	}
+	require.NoError(w.t, w.cl.ProduceSync(context.Background(), records...).FirstErr())
+	for _, r := range records {
+		w.fed[r.Partition] = append(w.fed[r.Partition], r)
+	}
+}
+
+// rec makes a record of a partition; the key is the identity in most tests.
+func rec(part int32, key, value string) *kgo.Record {
+	return &kgo.Record{Partition: part, Key: []byte(key), Value: []byte(value)}
+}
+
+// network dials for one life, and can be cut: all at once, for ever.
+type network struct {
+	mu    sync.Mutex
+	dead  bool
+	conns []net.Conn
+}
+
+var errCut = errors.New("network cut")
+
+func (n *network) dial(ctx context.Context, network, host string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, host)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dead {
+		_ = conn.Close()
+		return nil, errCut
+	}
+	n.conns = append(n.conns, conn)
+	return conn, nil
+}
+
+func (n *network) cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dead = true
+	for _, conn := range n.conns {
+		_ = conn.Close()
+	}
+}
+
+// life is one relay from its start to its end.
+type life struct {
+	w      *world
+	net    *network
+	e      *engine.Engine
+	relay  *Relay
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // of Run, valid once done is closed
+
+	once sync.Once
+	dead chan struct{} // closed when the crash is complete: what the life does from then on is nobody's business
+}
+
+var errCrash = errors.New("crash")
+
+// hooks lets a test stand between the relay and the engine. A nil function does nothing.
+type hooks struct {
+	check  func(part int32) error
+	before func(part int32, next int64) error // Commit
+	after  func(part int32, next int64) error
+}
+
+type hookedStore struct {
+	engineStore
+	h *hooks
+}
+
+func (s hookedStore) Partition(topic string, part int32) (partition, error) {
+	p, err := s.engineStore.Partition(topic, part)
+	if err != nil {
+		return nil, err
+	}
+	return &hookedPartition{p, part, s.h}, nil
+}
+
+type hookedPartition struct {
+	partition
+	part int32
+	h    *hooks
+}
+
+func (p *hookedPartition) Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error) {
+	if p.h.check != nil {
+		if err := p.h.check(p.part); err != nil {
+			return dst, err
+		}
+	}
+	return p.partition.Check(recs, dst)
+}
+
+func (p *hookedPartition) Commit(ctx context.Context, next int64) error {
+	if p.h.before != nil {
+		if err := p.h.before(p.part, next); err != nil {
+			return err
+		}
+	}
+	if err := p.partition.Commit(ctx, next); err != nil {
+		return err
+	}
+	if p.h.after != nil {
+		return p.h.after(p.part, next)
+	}
+	return nil
+}
+
+// config is small in everything, so that queues fill, batches close and commits come often.
+func (w *world) config(n *network) RelayConfig {
+	cfg := RelayConfig{
+		Client: []kgo.Opt{kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(n.dial)},
+		Input:  testIn, Output: testOut, Group: testGroup, CommitInterval: 5 * time.Millisecond, SettleWait: 10 * time.Millisecond,
+		BatchBytes: 4 << 10,
+	}
+	cfg.Key, _ = ParseKey("key")
+	if os.Getenv("NOECHO_TEST_LOG") != "" {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return cfg
+}
+
+func (w *world) engineOptions() engine.Options {
+	return engine.Options{Window: 24 * time.Hour, FS: w.fs, MaxClockLead: -1, MemoryBytes: 4 << 20, CacheBytes: 1 << 20, SegmentBytes: 1 << 20}
+}
+
+// prepare opens the engine and makes a relay, which start runs.
+func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
+	w.t.Helper()
+	e, err := engine.Open("data", w.engineOptions())
+	require.NoError(w.t, err)
+	l := &life{w: w, net: &network{}, e: e, done: make(chan struct{}), dead: make(chan struct{})}
+	cfg := w.config(l.net)
+	if edit != nil {
+		edit(&cfg)
+	}
+	if h == nil {
+		h = &hooks{}
+	}
+	l.relay, err = newRelay(cfg, hookedStore{engineStore{e}, h})
+	require.NoError(w.t, err)
+	return l
+}
+
+func (l *life) start() *life {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	go func() {
+		defer close(l.done)
+		l.err = l.relay.Run(ctx)
+	}()
+	l.w.t.Cleanup(func() { cancel(); <-l.done; _ = l.e.Close() })
+	return l
+}
+
+func (w *world) start(h *hooks, edit func(*RelayConfig)) *life { return w.prepare(h, edit).start() }
+
+// stop is SIGTERM.
+func (l *life) stop() {
+	l.w.t.Helper()
+	l.cancel()
+	<-l.done
+	require.NoError(l.w.t, l.err)
+	require.NoError(l.w.t, l.e.Close())
+}
+
+// die is kill -9, or a power failure: from this moment on nothing leaves the process, and the next life finds the disk
+// as it is now, with what was not synced there by the given chance. It may be called from any goroutine, many times.
+func (l *life) die(percent int, seed uint64) {
+	l.once.Do(func() {
+		l.net.cut()
+		l.w.fs = l.w.fs.Crash(percent, seed)
+		close(l.dead)
+		l.relay.fail(errCrash)
+	})
+}
+
+// bury waits for a life that died.
+func (l *life) bury() {
+	l.w.t.Helper()
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		require.Fail(l.w.t, "the relay did not end")
+	}
+	require.Error(l.w.t, l.err)
+	select {
+	case <-l.dead:
+	default:
+		require.ErrorIs(l.w.t, l.err, errCrash)
+	}
+	_ = l.e.Close()
+}
+
+// eventually waits for something that must happen.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			require.Fail(w.t, "never happened: "+what)
+		}
+	}
+}
+
+// idle says whether the relay has handled all that was fed, or has ended.
+func (l *life) idle() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+	}
+	stats := l.relay.Stats()
+	if len(stats.Partitions) != int(l.w.parts) || !stats.Ready() {
+		return false
+	}
+	for _, p := range stats.Partitions {
+		if fed := l.w.fed[p.Partition]; len(fed) > 0 && p.Next <= fed[len(fed)-1].Offset {
+			return false
+		}
+	}
+	return true
+}
+
+// settle waits until all that was fed is handled and committed.
+func (l *life) settle() {
+	l.w.t.Helper()
+	l.w.eventually("all handled and committed", func() bool {
+		if !l.idle() {
+			return false
+		}
+		for _, p := range l.relay.Stats().Partitions {
+			if len(l.w.fed[p.Partition]) > 0 && p.Committed != p.Next {
+				return false
+			}
+		}
+		return true
+	})
+	select {
+	case <-l.done:
+		require.NoError(l.w.t, l.err, "the relay ended")
+	default:
+	}
+}
+
+// output reads the whole output back, by partition.
+func (w *world) output() map[int32][]*kgo.Record {
+	w.t.Helper()
+	return w.read(testOut)
+}
+
+func (w *world) read(topic string) map[int32][]*kgo.Record {
+	w.t.Helper()
+	ends, err := w.adm.ListEndOffsets(context.Background(), topic)
+	require.NoError(w.t, err)
+	from, left := map[int32]kgo.Offset{}, int64(0)
+	for part, end := range ends[topic] {
+		from[part] = kgo.NewOffset().AtStart()
+		left += end.Offset
+	}
+	got := make(map[int32][]*kgo.Record)
+	if left == 0 {
+		return got
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	require.NoError(w.t, err)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for left > 0 {
+		fetches := cl.PollFetches(ctx)
+		require.NoError(w.t, fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			left--
+			if !r.Attrs.IsControl() {
+				got[r.Partition] = append(got[r.Partition], r)
+			}
+		})
+	}
+	return got
+}
+
+// requireClean says that the output holds the first record of each key in each partition, in order, and nothing else.
+func (w *world) requireClean() {
+	w.t.Helper()
+	w.requireOutput(func(int32) []*kgo.Record { return nil })
+}
+
+// requireOutput: as requireClean, and after that in each partition what extra says.
+func (w *world) requireOutput(extra func(part int32) []*kgo.Record) {
+	w.t.Helper()
+	out := w.output()
+	for part := range w.parts {
+		var want []*kgo.Record
+		seen := make(map[string]bool)
+		for _, r := range w.fed[part] {
+			if !seen[string(r.Key)] {
+				want = append(want, r)
+			}
+			seen[string(r.Key)] = true
+		}
+		want = append(want, extra(part)...)
+		requireSame(w.t, part, want, out[part])
+	}
+}
+
+func requireSame(t tb, part int32, want, got []*kgo.Record) {
+	t.Helper()
+	line := func(rs []*kgo.Record, source bool) (lines []string) {
+		for _, r := range rs {
+			at := fmt.Sprintf("%s/%d/%d", testIn, part, r.Offset)
+			if source {
+				at = string(r.Headers[len(r.Headers)-1].Value)
+				require.Equal(t, sourceHeader, r.Headers[len(r.Headers)-1].Key)
+			}
+			lines = append(lines, fmt.Sprintf("%s %s=%s @%d", at, r.Key, r.Value, r.Timestamp.UnixMilli()))
+		}
+		return lines
+	}
+	require.Equal(t, line(want, false), line(got, true), "partition %d", part)
+}
+
+// vacate waits until the group has no member: a static one stays until its session expires, and the operator's tools,
+// like reset, want an empty group.
+func (w *world) vacate() {
+	w.t.Helper()
+	w.eventually("an empty group", func() bool {
+		info := w.cluster.GroupInfo(testGroup)
+		return info == nil || len(info.Members) == 0
+	})
+}
+
+// brief makes a member's session short, for vacate.
+func brief(cfg *RelayConfig) { cfg.SessionTimeout = 300 * time.Millisecond }
+
+// committed returns what the group holds for a partition.
+func (w *world) committed(part int32) (int64, string) {
+	w.t.Helper()
+	offsets, err := w.adm.FetchOffsets(context.Background(), testGroup)
+	require.NoError(w.t, err)
+	o, ok := offsets.Lookup(testIn, part)
+	if !ok {
+		return -1, ""
+	}
+	return o.At, o.Metadata
+}
+
+// reset moves the group as an operator's tool does: with empty metadata.
+func (w *world) reset(part int32, at int64) {
+	w.t.Helper()
+	offsets := make(kadm.Offsets)
+	offsets.Add(kadm.Offset{Topic: testIn, Partition: part, At: at, LeaderEpoch: -1})
+	resps, err := w.adm.CommitOffsets(context.Background(), testGroup, offsets)
+	require.NoError(w.t, err)
+	require.NoError(w.t, resps.Error())
+}
