@@ -79,18 +79,20 @@ func (l *ringLayer) add(at []uint64) {
 
 func (f *ring) Kind() string { return KindRing }
 
-// Touch is not inlined: where the caller drops the sum, an inlined body would be dead code.
+// Touch gains little here: a Test misses in every plane and its branches are predicted well, so the processor runs ahead into
+// the next plane by itself. Hash by hash, and not plane by plane, it costs no more than it saves; plane by
+// plane it cost 4 times as much. It is not inlined: where the caller drops the sum, an inlined body would be dead code.
 //
 //go:noinline
 func (f *ring) Touch(hs []Hash) uint64 {
 	var sum uint64
-	for p := range f.planes {
-		for i := range f.planes[p] {
-			words := f.planes[p][i].words
-			m := uint64(len(words)) * 64
-			for _, h := range hs {
-				var at [ringTouched]uint64
-				places(h, at[:])
+	for _, h := range hs {
+		var at [ringTouched]uint64
+		places(h, at[:])
+		for p := range f.planes {
+			for i := range f.planes[p] {
+				words := f.planes[p][i].words
+				m := uint64(len(words)) * 64
 				for _, x := range at {
 					sum += words[x%m/64]
 				}
