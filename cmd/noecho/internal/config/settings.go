@@ -122,6 +122,9 @@ var Settings = []Setting{
 		Values: []string{"text", "json"}, field: func(c *Config) any { return &c.LogFormat }},
 }
 
+// Groups returns the headings, in the order of the table.
+func Groups() []string { return []string{groupKafka, groupConnect, groupStore, groupService} }
+
 // Lookup returns the setting of that name, nil if there is none.
 func Lookup(name string) *Setting {
 	for i := range Settings {
@@ -192,7 +195,7 @@ func (s *Setting) text(c *Config) string {
 	case *string:
 		return *p
 	case *time.Duration:
-		return shortDuration(*p)
+		return ShortDuration(*p)
 	case *bool:
 		return strconv.FormatBool(*p)
 	case *int:
@@ -220,7 +223,7 @@ func durationError(text string) error {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 1e5 {
 			return fmt.Errorf("%q is not a duration, the largest unit is the hour; write it as %s", text,
-				shortDuration(time.Duration(n*24*float64(time.Hour))))
+				ShortDuration(time.Duration(n*24*float64(time.Hour))))
 		}
 	}
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
@@ -229,8 +232,8 @@ func durationError(text string) error {
 	return fmt.Errorf("%q is not a duration; write it like 24h, 90m or 1h30m", text)
 }
 
-// shortDuration is Duration.String without the zero minutes and seconds at its end: 24h, not 24h0m0s.
-func shortDuration(d time.Duration) string {
+// ShortDuration is Duration.String without the zero minutes and seconds at its end: 24h, not 24h0m0s.
+func ShortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

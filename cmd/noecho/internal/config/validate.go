@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"noecho/kafka"
 )
 
 // Limits of the settings. A limit is what the parts below can do, or the point beyond which a value is surely a typing error.
@@ -104,9 +106,14 @@ func (v validator) kafka() {
 		}
 	}
 	v.require("group", v.Group, "the consumer group")
+	if v.require("key", v.Key, "what names a message") {
+		if _, err := kafka.ParseKey(v.Key); err != nil {
+			v.fail("key", "is wrong: %v", err)
+		}
+	}
 	v.require("client_id", v.ClientID, "this client")
 	if v.CommitInterval < commitMin || v.CommitInterval > commitMax {
-		v.fail("commit_interval", "is %s; choose between %s and %s", shortDuration(v.CommitInterval), commitMin, shortDuration(commitMax))
+		v.fail("commit_interval", "is %s; choose between %s and %s", ShortDuration(v.CommitInterval), commitMin, ShortDuration(commitMax))
 	}
 }
 
@@ -154,8 +161,8 @@ func (v validator) store() {
 	if v.Window <= 0 {
 		v.fail("window", "is %s, so nothing would ever be a duplicate; choose how long copies can be apart, like 24h", v.Window)
 	} else if unit := time.Duration(v.Buckets) * time.Millisecond; bucketsOK && v.Window%unit != 0 {
-		v.fail("window", "is %s, which %d buckets do not divide into whole milliseconds; choose %s", shortDuration(v.Window),
-			v.Buckets, shortDuration(v.Window.Truncate(unit)+unit))
+		v.fail("window", "is %s, which %d buckets do not divide into whole milliseconds; choose %s", ShortDuration(v.Window),
+			v.Buckets, ShortDuration(v.Window.Truncate(unit)+unit))
 	}
 	if v.MaxBytes > 0 && v.MaxBytes < maxBytesMin {
 		v.fail("max_bytes", "is %s; the least is %s, and 0 is no bound", v.MaxBytes, Size(maxBytesMin))

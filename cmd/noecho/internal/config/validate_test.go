@@ -54,6 +54,8 @@ func TestKafkaViolations(t *testing.T) {
 	f("output is the input topic", "--output=in")
 	f("output is missing", "--output=")
 	f("group is missing", "--group=")
+	f("key is missing: name what names a message", "--key=")
+	f(`key is wrong: kafka: key "jsn:id": part "jsn:id": it is none of payload, key, value, header:NAME, json:PATH`, "--key=jsn:id")
 	f("client_id is missing", "--client-id=")
 	f(`on_missing_key is "skip"; choose pass, drop or fail (from --on-missing-key)`, "--on-missing-key=skip")
 	f(`start_at is "now"; choose earliest or latest`, "--start-at=now")

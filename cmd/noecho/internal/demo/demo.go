@@ -73,6 +73,9 @@ type show struct {
 	inTrace, outTrace []float64
 }
 
+// forever is later than any moment.
+const forever = time.Duration(1<<63 - 1)
+
 // moment is what the counters said at one time.
 type moment struct {
 	at            time.Duration
@@ -153,6 +156,7 @@ func (s *show) play(ctx context.Context) error {
 	s.observe()
 	f := s.frame()
 	f.dropped = f.in - f.out // all is handled, so this is exact
+	f.inRate, f.outRate = rates(moment{}, s.seen(forever))
 	s.draw(f)
 	s.settle()
 	stopCtx, cancel := context.WithTimeout(ctx, stopTimeout)

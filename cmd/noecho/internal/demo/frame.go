@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"noecho/cmd/noecho/internal/config"
 )
 
 // frame is what the view shows at one moment.
@@ -104,17 +106,8 @@ func short(d time.Duration) string {
 	return d.String()
 }
 
-// brief prints a duration without its zero minutes and seconds: 1h, not 1h0m0s.
-func brief(d time.Duration) string {
-	s := d.Round(time.Second).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
+// brief prints a duration in whole seconds, without what is zero at its end: 1h, not 1h0m0s.
+func brief(d time.Duration) string { return config.ShortDuration(d.Round(time.Second)) }
 
 // count prints a number with commas: 1,234,567.
 func count(n int64) string {

@@ -176,6 +176,9 @@ func quantiles(f *dto.MetricFamily) latency {
 
 // quantile interpolates inside the bucket where the q-th observation lies, as PromQL's histogram_quantile does.
 func quantile(h *dto.Histogram, q float64) time.Duration {
+	if h.GetSampleCount() == 0 {
+		return 0
+	}
 	rank := q * float64(h.GetSampleCount())
 	var below, lower float64
 	for _, b := range h.GetBucket() {

@@ -48,7 +48,7 @@ func (s *screen) print(lines ...string) {
 func (s *screen) draw(f *frame) {
 	if !s.live {
 		if f.elapsed >= s.plainAt {
-			s.plainAt = f.elapsed + plainEvery
+			s.plainAt = f.elapsed.Truncate(plainEvery) + plainEvery
 			s.event(f.elapsed, f.line())
 		}
 		return

@@ -15,13 +15,13 @@ type step struct {
 // both; the last replay sends again what was ordered around that moment, so that marks from before the kill must still
 // be known after it.
 var script = []step{
-	{0.20, func(s *show) error { return s.replay(0, 0.15, "an operator replays the first orders of the day") }},
-	{0.44, func(s *show) error { return s.replay(0.05, 0.40, "a bigger replay") }},
+	{0.20, func(s *show) error { return s.replay(0, 0.10, "an operator replays the first orders of the day") }},
+	{0.45, func(s *show) error { return s.replay(0.10, 0.32, "another replay, a longer one") }},
 	{0.50, (*show).murder},
 	{0.54, (*show).revive},
-	{0.70, func(s *show) error { return s.restartShop(0.10) }},
+	{0.70, func(s *show) error { return s.restartShop(0.08) }},
 	{0.84, func(s *show) error {
-		return s.replay(0.45, 0.58, "once more the orders from around the kill: their marks must have survived it")
+		return s.replay(0.46, 0.58, "once more the orders from around the kill: their marks must have survived it")
 	}},
 }
 

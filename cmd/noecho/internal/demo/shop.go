@@ -18,7 +18,7 @@ const (
 )
 
 // echoSpeed is how many times faster than live orders a replay and a resend run.
-const echoSpeed = 4
+const echoSpeed = 3
 
 const shopTick = 10 * time.Millisecond
 

@@ -59,7 +59,7 @@ func (s *show) madeAt(share float64) int64 {
 
 // frame is what the view shows now.
 func (s *show) frame() *frame {
-	last := s.seen(1 << 62)
+	last := s.seen(forever)
 	f := &frame{elapsed: s.now(), total: s.total, in: last.in, out: last.out}
 	f.inRate, f.outRate = rates(s.seen(last.at-time.Second), last)
 	step := s.total / traceSteps

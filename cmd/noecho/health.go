@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"noecho/kafka"
+)
+
+// health answers the probes. It asks nobody who may be waiting for a disk: a probe that hangs says less than one that
+// fails.
+type health struct {
+	stats    func() kafka.Stats    // set before the server starts
+	poisoned atomic.Pointer[error] // by the engine's event; read by probes
+}
+
+// poison is the engine's event: the store has failed.
+func (h *health) poison(err error) { h.poisoned.Store(&err) }
+
+// alive reports the store's failure: the one thing that a restart is the remedy for.
+func (h *health) alive() error {
+	if p := h.poisoned.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// ready: partitions are assigned and all of them past their restore, and nobody has asked us to stop (ctx).
+func (h *health) ready(ctx context.Context) error {
+	if err := h.alive(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return errors.New("stopping")
+	}
+	s := h.stats()
+	if len(s.Partitions) == 0 {
+		return errors.New("no partition is assigned yet")
+	}
+	for i := range s.Partitions {
+		if p := &s.Partitions[i]; p.State != kafka.StateRunning {
+			return fmt.Errorf("partition %d is %s", p.Partition, p.State)
+		}
+	}
+	return nil
+}

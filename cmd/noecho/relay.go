@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kslog"
+
+	"noecho/cmd/noecho/internal/config"
+	"noecho/cmd/noecho/internal/connect"
+	"noecho/cmd/noecho/internal/demo"
+	"noecho/cmd/noecho/internal/httpd"
+	"noecho/cmd/noecho/internal/metrics"
+	"noecho/engine"
+	"noecho/kafka"
+)
+
+// httpClose is how long a scrape that is under way may hold up the end of the process.
+const httpClose = 2 * time.Second
+
+// relay is `noecho run` with a configuration that is right.
+func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err error) {
+	log := newLogger(stderr, &c.Config)
+	ctx, stop := untilSignal(parent, log, func() { os.Exit(exitFailed) })
+	defer stop()
+
+	client, err := connect.Options(&c.Config)
+	if err != nil {
+		return usageError{err}
+	}
+	client = append(client, kgo.WithLogger(kslog.New(clientLogger(log))))
+	greet(log, c)
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		metrics.BuildInfo(debug.ReadBuildInfo()))
+	durations := metrics.NewDurations(registry)
+	h := &health{}
+	e, err := engine.Open(c.DataDir, engineOptions(c, log, engine.Events{Fsync: durations.Fsync, Poisoned: h.poison}))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := e.Close(); cerr != nil && err == nil {
+			err = cerr
+		}
+	}()
+	r, err := newRelay(c, e, client, log)
+	if err != nil {
+		return err
+	}
+	registry.MustRegister(&metrics.Collector{Input: c.Input, Output: c.Output, Window: c.Window, Engine: e.Metrics, Relay: r.Stats})
+	h.stats = r.Stats
+	closeServer, err := serve(ctx, c, log, registry, h)
+	if err != nil {
+		return err
+	}
+	defer closeServer()
+
+	if err := r.Preflight(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
+		return err
+	}
+	log.Info("relaying", "input", c.Input, "output", c.Output, "group", c.Group, "key", c.Key, "window", c.Window, "store", e.ID())
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("stopped; everything read is committed")
+	return nil
+}
+
+// greet logs what an operator should know before anything starts.
+func greet(log *slog.Logger, c *config.Loaded) {
+	log.Info("noecho", "version", build(debug.ReadBuildInfo()), "data_dir", c.DataDir)
+	for _, w := range c.Warnings {
+		log.Warn(w)
+	}
+	if connect.PasswordInClear(&c.Config) {
+		log.Warn("sasl_mechanism PLAIN without tls: the password crosses the network in clear; add --tls, or use SCRAM-SHA-512")
+	}
+	if c.TLSInsecureSkipVerify {
+		log.Warn("tls_insecure_skip_verify is on: whoever sits between here and the brokers can read and change the stream")
+	}
+}
+
+func engineOptions(c *config.Loaded, log *slog.Logger, events engine.Events) engine.Options {
+	o := engine.Options{
+		Window: c.Window, Buckets: c.Buckets, Refresh: c.Refresh, MaxKeys: c.MaxKeys, MaxBytes: int64(c.MaxBytes),
+		MaxClockLead: c.MaxClockLead, Hash: c.Hash, Filter: c.Filter, FilterBits: c.FilterBits,
+		MemoryBytes: int64(c.MemoryBytes), CacheBytes: int64(c.CacheBytes), SegmentBytes: int64(c.SegmentBytes),
+		Logger: log, Events: events,
+	}
+	if c.OnFull == "fail" {
+		o.OnFull = engine.Fail
+	}
+	o.Seed, _ = c.Seed() // validated
+	return o
+}
+
+func newRelay(c *config.Loaded, e *engine.Engine, client []kgo.Opt, log *slog.Logger) (*kafka.Relay, error) {
+	key, err := kafka.ParseKey(c.Key)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return kafka.NewRelay(kafka.RelayConfig{
+		Engine: e, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID,
+		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), StartAt: kafka.StartAt(c.StartAt),
+		CommitInterval: c.CommitInterval, Logger: log,
+	})
+}
+
+// serve starts the metrics server, unless it is off, and returns what stops it.
+func serve(ctx context.Context, c *config.Loaded, log *slog.Logger, g prometheus.Gatherer, h *health) (stop func(), err error) {
+	if c.MetricsAddr == config.Off {
+		return func() {}, nil
+	}
+	s, err := httpd.Start(httpd.Options{
+		Addr: c.MetricsAddr, Pprof: c.Pprof, Gatherer: g, Alive: h.alive, Logger: log,
+		Ready: func() error { return h.ready(ctx) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	log.Info(demo.MetricsMessage, "addr", s.Addr(), "pprof", c.Pprof)
+	if c.Pprof && !s.Loopback() {
+		log.Warn("pprof can be reached from other machines: it shows memory contents and costs CPU", "addr", s.Addr())
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), httpClose)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			log.Warn("closing the metrics server", "err", err)
+		}
+	}, nil
+}
