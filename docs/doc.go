@@ -1,0 +1,16 @@
+// Package docs holds the documents of the project, for users and for who carries on the work. It has no code; its tests
+// keep the documents true:
+//
+//	format_test.go      every dump in format.md is what the code writes; every constant there is the code's
+//	operations_test.go  settings, metrics and error messages in operations.md are those of the command, all of them
+//	links_test.go       every relative link and anchor in README.md and docs resolves, and no local path has slipped in
+//
+//	README.md            what it is, what it promises, how to begin
+//	docs/architecture.md the map of the code
+//	docs/semantics.md    the rule
+//	docs/format.md       every byte on disk
+//	docs/operations.md   running it
+//	docs/decisions/      why it is as it is
+//
+// go test ./docs -run TestFormat -update writes the dumps anew: for a new format version, and only then.
+package docs
