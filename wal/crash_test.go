@@ -94,7 +94,7 @@ func crashes(t *testing.T, disk *vfs.MemFS, v life, seed uint64, steps int, pick
 	crash := func() {
 		all = append(all, snapshot{disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), v})
 	}
-	fs.hook = func(n int, _, _ string) error {
+	fs.hook = func(n int, _ op) error {
 		if pick(n) {
 			crash()
 		}

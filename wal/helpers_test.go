@@ -29,24 +29,33 @@ type hookFS struct {
 
 	mu   sync.Mutex
 	n    int // operations so far
-	hook func(n int, op, path string) error
+	hook func(n int, o op) error
 }
 
-func (f *hookFS) do(op, path string, fn func() error) error {
+// op is an operation that changes the file system.
+type op struct {
+	kind   string // "create", "open", "mkdir", "rename", "remove", "write", "writeAt", "sync", "syncData"
+	path   string
+	to     string // of a rename
+	offset int64  // of a writeAt
+	bytes  int    // of a write or writeAt
+}
+
+func (f *hookFS) do(o op, fn func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := f.n
 	f.n++
 	if f.hook != nil {
-		if err := f.hook(n, op, path); err != nil {
+		if err := f.hook(n, o); err != nil {
 			return err
 		}
 	}
 	return fn()
 }
 
-func (f *hookFS) file(op, path string, open func() (vfs.File, error)) (file vfs.File, err error) {
-	err = f.do(op, path, func() error {
+func (f *hookFS) file(kind, path string, open func() (vfs.File, error)) (file vfs.File, err error) {
+	err = f.do(op{kind: kind, path: path}, func() error {
 		inner, err := open()
 		file = &hookFile{File: inner, fs: f, path: path}
 		return err
@@ -71,15 +80,15 @@ func (f *hookFS) OpenDir(path string) (vfs.File, error) {
 }
 
 func (f *hookFS) MkdirAll(path string, perm os.FileMode) error {
-	return f.do("mkdir", path, func() error { return f.FS.MkdirAll(path, perm) })
+	return f.do(op{kind: "mkdir", path: path}, func() error { return f.FS.MkdirAll(path, perm) })
 }
 
 func (f *hookFS) Rename(from, to string) error {
-	return f.do("rename", from, func() error { return f.FS.Rename(from, to) })
+	return f.do(op{kind: "rename", path: from, to: to}, func() error { return f.FS.Rename(from, to) })
 }
 
 func (f *hookFS) Remove(path string) error {
-	return f.do("remove", path, func() error { return f.FS.Remove(path) })
+	return f.do(op{kind: "remove", path: path}, func() error { return f.FS.Remove(path) })
 }
 
 type hookFile struct {
@@ -89,17 +98,20 @@ type hookFile struct {
 }
 
 func (f *hookFile) Write(p []byte) (n int, err error) {
-	err = f.fs.do("write", f.path, func() error { n, err = f.File.Write(p); return err })
+	err = f.fs.do(op{kind: "write", path: f.path, bytes: len(p)}, func() error { n, err = f.File.Write(p); return err })
 	return n, err
 }
 
 func (f *hookFile) WriteAt(p []byte, off int64) (n int, err error) {
-	err = f.fs.do("writeAt", f.path, func() error { n, err = f.File.WriteAt(p, off); return err })
+	err = f.fs.do(op{kind: "writeAt", path: f.path, offset: off, bytes: len(p)}, func() error { n, err = f.File.WriteAt(p, off); return err })
 	return n, err
 }
 
-func (f *hookFile) Sync() error     { return f.fs.do("sync", f.path, f.File.Sync) }
-func (f *hookFile) SyncData() error { return f.fs.do("syncData", f.path, f.File.SyncData) }
+func (f *hookFile) Sync() error { return f.fs.do(op{kind: "sync", path: f.path}, f.File.Sync) }
+
+func (f *hookFile) SyncData() error {
+	return f.fs.do(op{kind: "syncData", path: f.path}, f.File.SyncData)
+}
 
 // numbered makes a payload that names itself: number, then size-8 bytes that follow from it.
 func numbered(number uint64, size int) []byte {

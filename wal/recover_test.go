@@ -98,8 +98,8 @@ func TestReplayedFramesAreDurable(t *testing.T) {
 		hooked := &hookFS{FS: disk}
 		l, _ := reopen(t, hooked, segmentBytes)
 		mustSync(t, l, numbered(0, 150))
-		hooked.hook = func(_ int, op, _ string) error {
-			if op == "syncData" {
+		hooked.hook = func(_ int, o op) error {
+			if o.kind == "syncData" {
 				return fs.ErrInvalid
 			}
 			return nil

@@ -114,8 +114,8 @@ func TestTruncateKeepsWhatIsNeeded(t *testing.T) {
 func TestDiskFullForSpares(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	var tries int
-	fs.hook = func(_ int, op, path string) error {
-		if strings.HasSuffix(path, spareSuffix) && op == "write" {
+	fs.hook = func(_ int, o op) error {
+		if strings.HasSuffix(o.path, spareSuffix) && o.kind == "write" {
 			tries++
 			return syscall.ENOSPC
 		}
@@ -140,8 +140,8 @@ func TestDiskFullForSpares(t *testing.T) {
 func TestDiskFullForASegment(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	l, _ := reopen(t, fs, 1024)
-	fs.hook = func(_ int, op, path string) error {
-		if op == "create" {
+	fs.hook = func(_ int, o op) error {
+		if o.kind == "create" {
 			return syscall.ENOSPC
 		}
 		return nil
@@ -169,8 +169,8 @@ func TestTruncateCanBeTriedAgain(t *testing.T) {
 	var number uint64
 	fillSegment(t, l, &number)
 	pos := fillSegment(t, l, &number)
-	fs.hook = func(_ int, op, path string) error {
-		if (op == "remove" || op == "rename") && strings.HasSuffix(path, segmentSuffix) {
+	fs.hook = func(_ int, o op) error {
+		if (o.kind == "remove" || o.kind == "rename") && strings.HasSuffix(o.path, segmentSuffix) {
 			return syscall.EACCES
 		}
 		return nil

@@ -27,8 +27,8 @@ func newGate(err error) *gate {
 	return &gate{reached: make(chan struct{}), open: make(chan struct{}), err: err}
 }
 
-func (g *gate) hook(_ int, op, _ string) (err error) {
-	if op == "syncData" {
+func (g *gate) hook(_ int, o op) (err error) {
+	if o.kind == "syncData" {
 		g.once.Do(func() {
 			close(g.reached)
 			<-g.open
@@ -152,8 +152,9 @@ func TestCancelledWaitersPassTheLeadOn(t *testing.T) {
 				c, cancel := context.WithCancel(ctx)
 				pos := mustAppend(t, l, numbered(uint64(worker), 16))
 				if worker%2 == 0 {
+					delay := time.Duration(rng.IntN(20)) * time.Microsecond
 					go func() {
-						time.Sleep(time.Duration(rng.IntN(20)) * time.Microsecond)
+						time.Sleep(delay)
 						cancel()
 					}()
 				}
@@ -184,7 +185,7 @@ func TestConcurrentAppendAndSync(t *testing.T) {
 	}
 	var crashes []crash
 	rng := newRand(5)
-	fs.hook = func(n int, _, _ string) error {
+	fs.hook = func(n int, _ op) error {
 		if n%23 == 0 {
 			var known []uint64
 			acked.Range(func(number, _ any) bool { known = append(known, number.(uint64)); return true })
