@@ -8,18 +8,17 @@ import (
 
 // bound drops the oldest bucket of all partitions, early, as long as the store is over MaxKeys or MaxBytes. The window
 // shrinks, and that is said. It reports whether anything was dropped. Called with keeperMu held.
-func (e *Engine) bound(ctx context.Context) (bool, error) {
+func (e *Engine) bound(ctx context.Context) (shrunk bool, err error) {
 	if e.opt.MaxKeys == 0 && e.opt.MaxBytes == 0 {
 		return false, nil
 	}
-	bytes, err := e.storedBytes()
-	if err != nil {
-		return false, err
-	}
-	shrunk := false
-	for e.over(bytes) {
+	for {
+		bytes, err := e.storedBytes()
+		if err != nil {
+			return shrunk, err
+		}
 		s, last := e.oldestBucket()
-		if s == nil {
+		if !e.over(bytes) || s == nil {
 			break
 		}
 		if last && e.opt.OnFull == Fail {
@@ -29,15 +28,11 @@ func (e *Engine) bound(ctx context.Context) (bool, error) {
 			}
 			return shrunk, nil
 		}
-		freed, err := e.shrink(ctx, s, last)
+		done, err := e.shrink(ctx, s, last)
 		if err != nil {
 			return shrunk, err
 		}
-		bytes -= freed
-		shrunk = true
-		if last {
-			break // one at a time: what was emptied shows in the next round
-		}
+		shrunk = shrunk || done
 	}
 	e.full.Store(false)
 	return shrunk, nil
@@ -87,33 +82,24 @@ func (e *Engine) oldestBucket() (victim *shard, last bool) {
 	return fullest, true
 }
 
-// shrink drops the oldest bucket of a shard, or empties its current one, and says so. It returns the bytes this frees.
-func (e *Engine) shrink(ctx context.Context, s *shard, last bool) (int64, error) {
+// shrink drops the oldest bucket of a shard, or empties its current one, and says so. done=false: there was nothing to drop any
+// more, because a commit was faster or a new bucket was opened.
+func (e *Engine) shrink(ctx context.Context, s *shard, last bool) (done bool, err error) {
 	s.mu.Lock()
-	b := &s.buckets[0]
-	if last {
-		b = s.current()
+	if n := len(s.buckets); n == 0 || last != (n == 1) {
+		s.mu.Unlock()
+		return false, nil
 	}
-	num, keys := b.num, b.keys
+	w, err := s.giveUp(last)
+	pos := s.lastPos
 	s.mu.Unlock()
-	freed := uint64(0)
-	if e.opt.MaxBytes > 0 {
-		var err error
-		if freed, err = e.index.DiskBytes(s.id, uint64(num), uint64(num)+1); err != nil {
-			return 0, err
-		}
+	if err != nil {
+		return false, err
 	}
-	s.mu.Lock()
-	if last {
-		s.emptyCurrent()
-	} else {
-		s.floor = s.buckets[1].num
-		s.begin(s.from())
-		s.enc.Floor(uint64(s.floor))
-		s.dropOldest(1)
+	// That the bucket went must be known before its marks are gone, or a crash between would leave a bucket that looks whole.
+	if err := e.log.Sync(ctx, pos); err != nil {
+		return false, err
 	}
-	w := WindowShrunk{Topic: s.topic, Partition: s.partition, Keys: keys, Effective: s.effectiveWindow(), Current: last}
-	s.mu.Unlock()
 	e.shrunk.Add(1)
 	e.logger.Warn("the store is over its limit: the window shrinks", "topic", w.Topic, "partition", w.Partition,
 		"keys_dropped", w.Keys, "effective_window", w.Effective, "current_bucket", w.Current,
@@ -121,12 +107,34 @@ func (e *Engine) shrink(ctx context.Context, s *shard, last bool) (int64, error)
 	if f := e.opt.Events.WindowShrunk; f != nil {
 		f(w)
 	}
-	return int64(freed), e.cutDrops(ctx)
+	return true, e.cutDrops(ctx)
+}
+
+// giveUp drops the oldest bucket, or what the current one holds. The floor gets a frame of its own: a frame may be replayed twice, over what it wrote itself, and a
+// floor replayed over marks that came after it in the same frame would take them along. Called by the keeper only, mu held.
+func (s *shard) giveUp(last bool) (WindowShrunk, error) {
+	if err := s.cutFrame(); err != nil {
+		return WindowShrunk{}, err
+	}
+	w := WindowShrunk{Topic: s.topic, Partition: s.partition, Current: last}
+	if last {
+		w.Keys = s.current().keys
+		s.floor = s.current().num + 1
+		s.emptyCurrent()
+	} else {
+		w.Keys = s.buckets[0].keys
+		s.floor = max(s.floor, s.buckets[1].num)
+		s.dropOldest(1)
+	}
+	w.Effective = s.effectiveWindow()
+	s.begin(s.from())
+	s.enc.Floor(uint64(s.floor))
+	return w, s.cutFrame()
 }
 
 // emptyCurrent removes every mark of the current bucket; the bucket itself, and what is taken in from now on, stays.
-// Called by the keeper only, with mu held, so that no table is being sealed: those that wait keep their state, and lose
-// their marks.
+// Called with mu held, by the keeper or while the log is replayed, so that no table is being sealed: those that wait keep
+// their state, and lose their marks. What the index holds must be cut out before anything of the bucket is sealed again.
 func (s *shard) emptyCurrent() {
 	b := s.current()
 	s.empties(b)
@@ -141,25 +149,29 @@ func (s *shard) emptyCurrent() {
 		s.active.release()
 		s.active = nil
 	}
-	s.floor = b.num
-	s.begin(s.from())
-	s.enc.Floor(uint64(s.floor))
 	if s.filter == nil {
 		return
 	}
-	// The marks' bits are still in the plane. With a fresh plane the old one can be cleared; without, they only cost lookups.
-	old := b.plane
-	s.buckets = s.buckets[:len(s.buckets)-1]
-	fresh := s.nextPlane(0)
-	s.buckets = s.buckets[:len(s.buckets)+1]
-	if fresh != old {
-		b.plane = fresh
-		s.freePlanes()
-		s.see()
+	// The marks' bits are still in the plane: the bucket goes on in another one, or in this one once it is cleared, unless
+	// an older bucket shares it. Bits that stay only cost lookups.
+	old, older := b.plane, s.buckets[:len(s.buckets)-1]
+	shared := s.maybe&(1<<old) != 0
+	for i := range older {
+		shared = shared || older[i].plane == old
 	}
+	if shared {
+		return
+	}
+	all := s.buckets
+	s.clearing |= 1 << old
+	s.buckets = older
+	b.plane = s.nextPlane(0)
+	s.buckets = all
+	s.see()
 }
 
-// effectiveWindow is the window that holds for sure: Window, unless a bucket inside it was dropped early. mu held.
+// effectiveWindow is the window that holds for sure: Window, unless a bucket inside it was dropped early (an emptied one
+// counts from the next bucket on). mu held.
 func (s *shard) effectiveWindow() time.Duration {
 	if len(s.buckets) == 0 {
 		return s.e.opt.Window

@@ -110,8 +110,11 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 		dst = append(dst, v)
 	}
 	s.closeReader()
-	if err == nil && s.enc.Len() > frameSoftLimit {
+	if err == nil && s.begun && s.enc.Len() > frameSoftLimit {
 		err = s.cutFrame()
+	}
+	if s.e.pool.bytes() > s.e.memory.Load() {
+		s.e.wake() // many partitions, none of whose tables is full: no seal is due that would wake the keeper
 	}
 	return dst, err
 }

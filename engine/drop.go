@@ -49,10 +49,13 @@ func (e *Engine) Drop(topic string, partition int32) error {
 		}
 	}
 	e.list = list
+	e.sizeTables(len(list))
 	e.mu.Unlock()
 	s.mu.Lock()
 	s.discard()
 	s.mu.Unlock()
+	e.wakeRoom()
+	e.wake() // there is room now: OnFull=Fail may let records in again
 	return nil
 }
 

@@ -42,7 +42,8 @@ type Engine struct {
 
 	unsealed    atomic.Int64  // bytes of frozen tables that are not in the index; written by shards and the keeper
 	keys        atomic.Int64  // marks of all live buckets
-	maxTable    atomic.Int64  // marks a table takes; recomputed when a partition is claimed
+	maxTable    atomic.Int64  // marks a table takes; recomputed when the number of partitions changes
+	memory      atomic.Int64  // bytes the tables may take; recomputed with it
 	shrunk      atomic.Uint64 // buckets dropped early
 	seals       atomic.Uint64
 	sealedMarks atomic.Uint64
@@ -82,6 +83,7 @@ func Open(dir string, o Options) (*Engine, error) {
 		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	e.room.L = &e.roomMu
+	e.sizeTables(0)
 	if err := e.open(); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
@@ -103,7 +105,7 @@ func (e *Engine) open() error {
 	if err := e.openHeader(); err != nil {
 		return err
 	}
-	if e.index, err = index.Open(fs.PathJoin(e.dir, "index"), index.Options{
+	if e.index, err = index.Open(fs.PathJoin(e.dir, indexDir), index.Options{
 		FS: fs, Logger: e.logger, CacheBytes: e.opt.CacheBytes,
 		OnFatal: func(err error) { _ = e.fail(err) },
 	}); err != nil {
@@ -154,6 +156,9 @@ func (e *Engine) Partition(topic string, partition int32) (*Partition, error) {
 	if s.claimed {
 		return nil, fmt.Errorf("%w (%s/%d)", ErrClaimed, topic, partition)
 	}
+	if err := e.healthy(); err != nil {
+		return nil, err // Close stops the rebuilds with this lock held: none may begin after it
+	}
 	s.claimed = true
 	s.attachFilter()
 	return &Partition{s: s}, nil
@@ -203,9 +208,15 @@ func (e *Engine) addLocked(s *shard) {
 	e.sizeTables(len(e.list))
 }
 
+// minPages is what a partition may have of the memory whatever MemoryBytes says: with less, a store of too many
+// partitions would do nothing but seal tables of a few marks.
+const minPages = 4
+
 // sizeTables: a quarter of the budget is for active tables, a slot takes 24 bytes at a load of about 0.55, and a table
 // above a million marks gains nothing. MaxKeys must not be overshot by what is not sealed yet.
 func (e *Engine) sizeTables(partitions int) {
+	partitions = max(partitions, 1)
+	e.memory.Store(max(e.opt.MemoryBytes, int64(partitions)*minPages*pageBytes))
 	n := int64(e.opt.TableKeys)
 	if n == 0 {
 		n = min(max(e.opt.MemoryBytes/4/44/int64(partitions), 4<<10), 1<<20)

@@ -11,7 +11,7 @@ func InspectFS(fs vfs.FS, dir string) (Report, error) { return inspect(fs, dir) 
 
 // CheckIndex reads the whole index of a closed store.
 func CheckIndex(fs vfs.FS, dir string) error {
-	x, err := index.Open(fs.PathJoin(dir, "index"), index.Options{FS: fs, ReadOnly: true})
+	x, err := index.Open(fs.PathJoin(dir, indexDir), index.Options{FS: fs, ReadOnly: true})
 	if err != nil {
 		return err
 	}

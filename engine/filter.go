@@ -27,13 +27,14 @@ func (e *Engine) newFilter() bloom.Filter {
 	return bloom.NewSliced(o)
 }
 
-// filterTag is what ties a saved filter to the state it stands for: the partition, the number of frames the index holds
-// of it (every seal raises it, so a file older than the last seal never matches), and which bucket has which plane.
+// filterTag is what ties a saved filter to the state it stands for: the partition, the generation of its state in the
+// index (every seal raises it, so a file older than the last seal never matches), and which bucket has which plane. The
+// number of frames would not do: a recovery may seal a part of a frame, and the number stays what it was.
 //
-//	partition id | seq | n | n * (bucket number, plane)
+//	partition id | gen | n | n * (bucket number, plane)
 func (s *shard) filterTag() []byte {
 	b := binary.AppendUvarint(nil, uint64(s.id))
-	b = binary.AppendUvarint(b, s.seq)
+	b = binary.AppendUvarint(b, s.indexGen)
 	b = binary.AppendUvarint(b, uint64(len(s.buckets)))
 	for i := range s.buckets {
 		b = binary.AppendVarint(b, s.buckets[i].num)
@@ -45,8 +46,8 @@ func (s *shard) filterTag() []byte {
 // planesOf reads a tag; ok=false when it is not of this partition in this state.
 func (s *shard) planesOf(tag []byte) (planes map[int64]int, ok bool) {
 	r := metaReader{b: tag}
-	id, seq, n := r.uvarint(), r.uvarint(), r.uvarint()
-	if r.bad || id != uint64(s.id) || seq != s.indexSeq || n > uint64(len(r.b)) {
+	id, gen, n := r.uvarint(), r.uvarint(), r.uvarint()
+	if r.bad || id != uint64(s.id) || gen != s.indexGen || n > uint64(len(r.b)) {
 		return nil, false
 	}
 	planes = make(map[int64]int, n)
@@ -184,7 +185,7 @@ func (s *shard) readFilter() (bloom.Filter, map[int64]int, error) {
 func (s *shard) saveFilter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.filter == nil || s.maybe != 0 || s.seq != s.indexSeq {
+	if s.filter == nil || s.maybe != 0 || s.gen != s.indexGen {
 		return nil // never claimed, or not complete: what is on disk stays what it is, right or stale
 	}
 	fs := s.e.opt.FS
@@ -209,7 +210,7 @@ func (s *shard) startRebuild() {
 	f := s.e.newFilter()
 	for i := range s.buckets {
 		b := &s.buckets[i]
-		if _, seen := planes[b.num]; !seen && b.cold {
+		if b.cold {
 			f.Open(b.plane, b.keys)
 		}
 		planes[b.num] = b.plane
@@ -222,7 +223,9 @@ func (s *shard) startRebuild() {
 		defer close(r.done)
 		defer cancel()
 		err := s.e.index.Scan(ctx, s.id, uint64(from), uint64(to), func(num uint64, e index.Entry) error {
-			f.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, planes[int64(num)])
+			if plane, alive := planes[int64(num)]; alive {
+				f.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, plane)
+			}
 			return nil
 		})
 		s.mu.Lock()

@@ -19,6 +19,12 @@ const formatVersion = 1
 // headerName is the file that says what a data directory is. It holds the secret seed: it is as private as the data.
 const headerName = "NOECHO"
 
+// indexDir and walDir hold the data.
+const (
+	indexDir = "index"
+	walDir   = "wal"
+)
+
 // header is what a store is made with and cannot be opened without. It is JSON, so that a person can read it.
 type header struct {
 	Format   int    `json:"format"`
@@ -61,11 +67,15 @@ func newHeader(o *Options) (header, error) {
 	return h, nil
 }
 
-// readHeader returns ok=false when there is none.
+// readHeader returns ok=false when there is none, and no data either: marks hashed with a seed that is lost would all be
+// blind, and a new header on top of them would hide it.
 func readHeader(fs vfs.FS, dir string) (h header, ok bool, err error) {
 	path := fs.PathJoin(dir, headerName)
 	f, err := fs.Open(path)
 	if oserror.IsNotExist(err) {
+		if _, err := fs.Stat(fs.PathJoin(dir, indexDir)); err == nil {
+			return header{}, false, &HeaderError{Path: path, Reason: "it is missing, and there is data beside it"}
+		}
 		return header{}, false, nil
 	}
 	if err != nil {

@@ -27,12 +27,12 @@ func (e *Engine) admit() error {
 	if e.full.Load() {
 		return ErrFull
 	}
-	if e.unsealed.Load() <= e.opt.MemoryBytes/2 {
+	if e.unsealed.Load() <= e.memory.Load()/2 {
 		return nil
 	}
 	e.roomMu.Lock()
 	defer e.roomMu.Unlock()
-	for e.unsealed.Load() > e.opt.MemoryBytes/2 {
+	for e.unsealed.Load() > e.memory.Load()/2 {
 		if err := e.healthy(); err != nil {
 			return err
 		}

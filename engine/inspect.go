@@ -59,7 +59,7 @@ func inspect(fs vfs.FS, dir string) (r Report, err error) {
 		dir: dir, opt: o, logger: o.Logger, header: h, delta: h.WindowMs / int64(h.Buckets),
 		pool: newPagePool(0), parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
-	if e.index, err = index.Open(fs.PathJoin(dir, "index"), index.Options{FS: fs, ReadOnly: true}); err != nil {
+	if e.index, err = index.Open(fs.PathJoin(dir, indexDir), index.Options{FS: fs, ReadOnly: true}); err != nil {
 		return Report{}, fmt.Errorf("engine: opening the index: %w", err)
 	}
 	defer func() {
@@ -80,7 +80,7 @@ func (e *Engine) report() (Report, error) {
 		return Report{}, err
 	}
 	fs := e.opt.FS
-	_, err := wal.Replay(fs.PathJoin(e.dir, "wal"), wal.Options{FS: fs}, func(pos wal.Position, payload []byte) error {
+	_, err := wal.Replay(fs.PathJoin(e.dir, walDir), wal.Options{FS: fs}, func(pos wal.Position, payload []byte) error {
 		r.WALBytes += int64(len(payload))
 		f, err := wal.Decode(payload)
 		if err != nil {
@@ -137,5 +137,12 @@ func (c *counter) Forget(num, _, _ uint64) error {
 	return nil
 }
 
-// Floor drops buckets.
-func (c *counter) Floor(num uint64) error { return (*replayer)(c).Floor(num) }
+// Floor drops buckets, and empties the current one when it is below.
+func (c *counter) Floor(num uint64) error {
+	s := (*shard)(c)
+	s.dropBelow(int64(num))
+	if len(s.buckets) > 0 && s.current().num < int64(num) {
+		s.current().keys = 0
+	}
+	return nil
+}

@@ -89,15 +89,19 @@ func (e *Engine) cutDrops(ctx context.Context) error {
 		drops := s.drops
 		s.drops = nil
 		s.mu.Unlock()
-		for i := 0; i < len(drops); {
+		for len(drops) > 0 {
 			// Neighbours that nothing alive lies between go in one cut.
-			d := drops[i]
-			for i++; i < len(drops) && drops[i].from == d.to; i++ {
-				d.to = drops[i].to
+			d, n := drops[0], 1
+			for ; n < len(drops) && drops[n].from == d.to; n++ {
+				d.to = drops[n].to
 			}
 			if err := e.index.DropBuckets(ctx, s.id, uint64(d.from), uint64(d.to)); err != nil {
+				s.mu.Lock()
+				s.drops = append(drops, s.drops...)
+				s.mu.Unlock()
 				return err
 			}
+			drops = drops[n:]
 		}
 	}
 	return nil
@@ -112,7 +116,8 @@ type hot struct {
 // evict gives back sealed tables, the oldest seals first, until the memory budget holds. Their marks are in the index.
 func (e *Engine) evict() {
 	var all []hot
-	over := e.pool.bytes() > e.opt.MemoryBytes*3/4
+	limit := e.memory.Load() * 3 / 4
+	over := e.pool.bytes() > limit
 	for _, s := range e.shards() {
 		s.mu.Lock()
 		n := 0
@@ -134,7 +139,7 @@ func (e *Engine) evict() {
 	}
 	slices.SortFunc(all, func(a, b hot) int { return compare(a.order, b.order) })
 	for _, h := range all {
-		if e.pool.bytes() <= e.opt.MemoryBytes*3/4 {
+		if e.pool.bytes() <= limit {
 			return
 		}
 		e.evictOldest(h.s)
@@ -180,36 +185,67 @@ func (e *Engine) giveBackLog() error {
 	return e.log.Truncate(end)
 }
 
-// press freezes tables that stand in the way: the largest one while the tables are over the memory budget (many
-// partitions, none of them full), the ones with the oldest frames while the log is longer than WALBytes.
+// press freezes what stands in the way: the largest active tables while they alone are over the memory budget (many
+// partitions, none of them full), and, while the log is longer than WALBytes, the partition that needs the oldest of it.
+// What is frozen already is on its way. It must not be waited for: where one partition is always sealing, the others
+// would hold back the log for ever.
 func (e *Engine) press() (bool, error) {
-	if e.unsealed.Load() > 0 {
-		return false, nil // what is on its way may be enough
-	}
-	var victim *shard
-	if e.pool.bytes() > e.opt.MemoryBytes {
-		best := 0
+	pressed := false
+	if excess := e.pool.bytes() - e.unsealed.Load() - e.memory.Load(); excess > 0 {
+		var all []active
 		for _, s := range e.shards() {
 			s.mu.Lock()
-			if s.active != nil && s.active.n > best {
-				victim, best = s, s.active.n
+			if s.active != nil && s.active.n > 0 {
+				all = append(all, active{s, s.active.bytes()})
 			}
 			s.mu.Unlock()
 		}
-	} else if e.log.Metrics().Bytes > e.opt.WALBytes {
-		best := e.log.End()
-		for _, s := range e.shards() {
-			s.mu.Lock()
-			if pos, ok := s.oldest(); ok && pos < best {
-				victim, best = s, pos
+		slices.SortFunc(all, func(a, b active) int { return compare(b.bytes, a.bytes) })
+		for i := 0; i < len(all) && excess > 0; i++ {
+			if err := all[i].s.freezeLocking(); err != nil {
+				return pressed, err
 			}
-			s.mu.Unlock()
+			pressed = true
+			excess -= all[i].bytes
 		}
 	}
-	if victim == nil {
-		return false, nil
+	if e.log.Metrics().Bytes <= e.opt.WALBytes {
+		return pressed, nil
 	}
-	victim.mu.Lock()
-	defer victim.mu.Unlock()
-	return true, victim.freeze()
+	if s := e.holdsLog(); s != nil {
+		return true, s.freezeLocking()
+	}
+	return pressed, nil
+}
+
+// active is a shard with the bytes of its active table.
+type active struct {
+	s     *shard
+	bytes int64
+}
+
+// holdsLog finds the shard that needs the oldest frame of the log, unless that one is on its way into the index, or the
+// log could not be cut there anyway.
+func (e *Engine) holdsLog() (s *shard) {
+	oldest := e.log.End()
+	for _, x := range e.shards() {
+		x.mu.Lock()
+		if pos, ok := x.oldest(); ok && pos < oldest {
+			oldest, s = pos, nil
+			if pos == x.firstPos {
+				s = x
+			}
+		}
+		x.mu.Unlock()
+	}
+	if oldest.Segment() == e.log.End().Segment() {
+		return nil
+	}
+	return s
+}
+
+func (s *shard) freezeLocking() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.freeze()
 }

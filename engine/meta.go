@@ -25,7 +25,7 @@ const metaVersion = 1
 
 // appendMeta encodes the partition's state as of all frames below seq. Numbers are varints (zigzag where they may be -1):
 //
-//	version | len topic | partition | seq | start+1 or 0 if empty | to | committed | stream time | floor
+//	version | len topic | partition | seq | gen | start+1 or 0 if empty | to | committed | stream time | floor
 //	| n buckets | n * (number, first offset, keys)
 //
 // Called with mu held.
@@ -35,6 +35,7 @@ func (s *shard) appendMeta(dst []byte) []byte {
 	dst = append(dst, s.topic...)
 	dst = binary.AppendVarint(dst, int64(s.partition))
 	dst = binary.AppendUvarint(dst, s.seq)
+	dst = binary.AppendUvarint(dst, s.gen)
 	start := int64(0)
 	if !s.empty {
 		start = s.start + 1
@@ -96,13 +97,14 @@ func (s *shard) decodeMeta(value []byte) error {
 	}
 	r := metaReader{b: value[1:]}
 	s.topic = string(r.bytes(r.uvarint()))
-	s.partition = int32(r.varint())
-	s.seq = r.uvarint()
+	partition := r.varint()
+	s.partition = int32(partition)
+	s.seq, s.gen = r.uvarint(), r.uvarint()
 	start := r.varint()
 	s.empty, s.start = start == 0, max(start-1, 0)
 	s.to, s.committed, s.streamTime, s.floor = r.varint(), r.varint(), r.varint(), r.varint()
 	n := r.uvarint()
-	if r.bad || n > uint64(len(r.b)) {
+	if r.bad || int64(s.partition) != partition || start < 0 || n > uint64(len(r.b)) {
 		return &StateError{Where: where, Reason: "truncated"}
 	}
 	s.buckets = make([]bucket, 0, n)
@@ -112,10 +114,30 @@ func (s *shard) decodeMeta(value []byte) error {
 	if r.bad || len(r.b) != 0 {
 		return &StateError{Where: where, Reason: "truncated, or bytes left over"}
 	}
-	for i := 1; i < len(s.buckets); i++ {
-		if s.buckets[i].num <= s.buckets[i-1].num || s.buckets[i].first < s.buckets[i-1].first {
-			return &StateError{Where: where, Reason: "buckets out of order"}
-		}
+	if reason := s.impossible(); reason != "" {
+		return &StateError{Where: where, Reason: reason}
 	}
 	return nil
+}
+
+// impossible says which invariant of the rule's state does not hold; "" when all do.
+func (s *shard) impossible() string {
+	switch {
+	case s.start < 0 || s.to < s.start || (s.empty && s.to != 0):
+		return fmt.Sprintf("coverage from %d to %d", s.start, s.to)
+	case s.committed < -1 || s.streamTime < 0 || s.floor < 0:
+		return fmt.Sprintf("committed %d, stream time %d, floor %d", s.committed, s.streamTime, s.floor)
+	case !s.empty && len(s.buckets) == 0:
+		return "records taken in, and no bucket"
+	}
+	for i := range s.buckets {
+		b := &s.buckets[i]
+		if b.num < 0 || b.first < 0 {
+			return fmt.Sprintf("bucket %d from offset %d on", b.num, b.first)
+		}
+		if i > 0 && (b.num <= s.buckets[i-1].num || b.first < s.buckets[i-1].first) {
+			return "buckets out of order"
+		}
+	}
+	return ""
 }

@@ -62,7 +62,7 @@ type Options struct {
 	FilterBits int
 
 	// MemoryBytes is the budget for the tables of all partitions: active, being sealed, and kept for recent duplicates.
-	// Default 256 MiB. Filters (about FilterBits a key of the window) and CacheBytes come on top.
+	// Default 256 MiB; a partition may have 48 KiB whatever it says. Filters (about FilterBits a key of the window) and CacheBytes come on top.
 	MemoryBytes int64
 	// TableKeys is how many marks a table takes before it is sealed; 0: chosen from MemoryBytes and the partitions.
 	TableKeys int
@@ -190,6 +190,8 @@ func (o *Options) validate() error {
 	add(o.TableKeys >= 0, "TableKeys must not be negative (it is %d)", o.TableKeys)
 	add(o.CacheBytes >= 0, "CacheBytes must not be negative (it is %d)", o.CacheBytes)
 	add(o.SegmentBytes >= 4<<10 && o.SegmentBytes <= 1<<30, "SegmentBytes must be 4 KiB to 1 GiB (it is %d)", o.SegmentBytes)
+	add(o.MaxBytes == 0 || o.SegmentBytes+o.WALBytes <= o.MaxBytes/2,
+		"SegmentBytes and WALBytes must be at most half of MaxBytes (they are %d and %d): the log counts, too", o.SegmentBytes, o.WALBytes)
 	add(o.WALBytes >= o.SegmentBytes, "WALBytes must be at least SegmentBytes (it is %d)", o.WALBytes)
 	if bad != nil {
 		return &OptionsError{Problems: bad}

@@ -94,7 +94,7 @@ func (p *Partition) Lookup(key []byte) (first int64, seen bool, err error) {
 // (nothing below the coverage's end left to deliver), durable with the next Commit.
 func (p *Partition) Forget(key []byte) error {
 	s := p.s
-	if err := s.e.admit(); err != nil {
+	if err := s.e.healthy(); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -103,6 +103,11 @@ func (p *Partition) Forget(key []byte) error {
 		return ErrClosed
 	}
 	defer s.closeReader()
+	// In a frame of its own: a frame may be replayed twice, over what it wrote itself, and would forget the key's next owner
+	// too if that stood in the same frame.
+	if err := s.cutFrame(); err != nil {
+		return err
+	}
 	h := s.e.hash.sum(key)
 	mask := s.filter.Test(h) | s.maybe
 	for i := range s.buckets {
@@ -124,7 +129,7 @@ func (p *Partition) Forget(key []byte) error {
 		s.begin(s.from())
 		s.enc.Forget(uint64(num), h.Hi, h.Lo)
 	}
-	return nil
+	return s.cutFrame()
 }
 
 // forget hides a mark: in the current bucket by a tombstone in the active table, which shadows all older ones; in an

@@ -26,7 +26,7 @@ func (e *Engine) loadShards() error {
 			if err := s.decodeMeta(value); err != nil {
 				return err
 			}
-			s.indexSeq = s.seq
+			s.indexGen = s.gen
 			e.addLocked(s)
 		case len(key) == 5 && key[0] == 'd':
 			e.halfDropped = append(e.halfDropped, binary.BigEndian.Uint32(key[1:]))
@@ -57,7 +57,7 @@ func (e *Engine) recover() error {
 		s.replaying = true
 	}
 	fs := e.opt.FS
-	log, err := wal.Open(fs.PathJoin(e.dir, "wal"), wal.Options{
+	log, err := wal.Open(fs.PathJoin(e.dir, walDir), wal.Options{
 		FS: fs, SegmentBytes: e.opt.SegmentBytes, Logger: e.logger, OnSync: e.opt.Events.Fsync,
 	}, e.replay)
 	if err != nil {
@@ -113,7 +113,7 @@ func (e *Engine) replay(pos wal.Position, payload []byte) error {
 		return err
 	}
 	// Long logs fill more tables than memory should hold.
-	for e.unsealed.Load() > e.opt.MemoryBytes/2 {
+	for e.unsealed.Load() > e.memory.Load()/2 {
 		if _, err := e.seal(context.Background()); err != nil {
 			return err
 		}
@@ -173,12 +173,22 @@ func (r *replayer) Forget(num, hi, lo uint64) error {
 	return (*shard)(r).forget(bucketHash{int64(num), bloom.Hash{Hi: hi, Lo: lo}})
 }
 
-// Floor drops the buckets below, as was done early in the life before.
+// Floor drops the buckets below, as was done early in the life before, and what the current one holds when it is below, too.
 func (r *replayer) Floor(num uint64) error {
 	s := (*shard)(r)
-	s.floor = max(s.floor, int64(num))
-	if len(s.buckets) > 0 {
-		s.dropOldest(min(s.lowest(int64(num)), len(s.buckets)-1))
+	s.dropBelow(int64(num))
+	if len(s.buckets) == 0 || s.current().num >= int64(num) {
+		return nil
 	}
-	return nil
+	s.emptyCurrent()
+	// At once: what the log has of this bucket from here on may be sealed before the keeper comes to it.
+	return s.e.cutDrops(context.Background())
+}
+
+// dropBelow raises the floor and drops what is below, the current bucket excepted.
+func (s *shard) dropBelow(num int64) {
+	s.floor = max(s.floor, num)
+	if len(s.buckets) > 0 {
+		s.dropOldest(min(s.lowest(num), len(s.buckets)-1))
+	}
 }

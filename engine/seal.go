@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"noecho/internal/index"
+	"noecho/internal/invariants"
 )
 
 // maxJobMarks bounds one seal, so that what waits behind it (eviction, giving back the log) is not starved.
@@ -21,9 +22,9 @@ func (s *shard) freeze() error {
 	t := s.active
 	s.active = nil
 	if t == nil {
-		t = newTable(-1, s.e.pool)
+		t = &table{pool: s.e.pool, bucket: -1} // a carrier of the state only
 	}
-	t.seq, t.firstPos = s.seq, s.firstPos
+	t.firstPos = s.firstPos
 	s.firstPos = 0
 	if s.replaying {
 		s.firstPos = s.replayPos // the rest of this frame is still to come
@@ -36,7 +37,13 @@ func (s *shard) freeze() error {
 		b.tables = append(b.tables, t)
 		b.stored = true
 	}
-	t.meta = s.appendMeta(nil)
+	if invariants.Enabled {
+		reason := s.impossible()
+		invariants.Assert(reason == "", "%s/%d: %s", s.topic, s.partition, reason)
+		invariants.Assert(t.n == 0 || t.bucket == s.current().num, "a table of bucket %d is frozen in another one", t.bucket)
+	}
+	s.gen++
+	t.gen, t.meta = s.gen, s.appendMeta(nil)
 	s.unsealed = append(s.unsealed, t)
 	s.e.unsealed.Add(t.bytes())
 	s.e.wake()
@@ -175,7 +182,7 @@ func (e *Engine) install(w *work) {
 	s.unsealed = slices.Delete(s.unsealed, 0, len(w.tables))
 	for _, t := range w.tables {
 		t.sealed = true
-		s.indexSeq = t.seq
+		s.indexGen = t.gen
 		e.sealOrder++
 		t.order = e.sealOrder
 		e.unsealed.Add(-t.bytes())
@@ -199,7 +206,9 @@ func (s *shard) bury(f bucketHash) {
 		return
 	}
 	for _, t := range b.tables {
-		if t.sealed && t.get(f.hash) != 0 {
+		// An older bucket takes no marks any more, so all its tables were frozen before the key was forgotten.
+		invariants.Assert(t.sealed, "a forgotten mark leaves the index before a table of its bucket is in it")
+		if t.get(f.hash) != 0 {
 			t.put(f.hash, tombstone)
 		}
 	}

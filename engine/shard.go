@@ -16,8 +16,8 @@ type position = wal.Position
 const chunkRecords = 256
 
 // frameSoftLimit is when pending changes are handed to the WAL although no commit asks for it, in bytes: it bounds the
-// memory of a caller that commits rarely, and spreads the writing.
-const frameSoftLimit = 1 << 20
+// memory of a caller that commits rarely (the buffer stays with the partition), and spreads the writing.
+const frameSoftLimit = 256 << 10
 
 // maxForgets bounds the forgotten marks a shard keeps in memory before a seal must take them.
 const maxForgets = 4096
@@ -60,7 +60,8 @@ type shard struct {
 	begun    bool // enc.Begin was called since the last frame
 	changed  bool // committed, to or stream time changed since the last frame
 	seq      uint64
-	indexSeq uint64   // frames below are in the index; moved by the keeper's install
+	gen      uint64   // how often the state was written down for the index; every freeze raises it
+	indexGen uint64   // gen of the state that is in the index; moved by the keeper's install
 	firstPos position // oldest frame whose content is in no frozen table; 0: none
 	lastPos  position // newest frame
 

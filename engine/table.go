@@ -16,7 +16,7 @@ const (
 	pageSlots = 1 << pageBits
 	pageFull  = pageSlots * 3 / 4 // a page splits above this load
 	pageBytes = pageSlots * 24
-	maxDepth  = 24 // of the directory: 16 M pages; reached only by hashes that are no hashes
+	maxDepth  = 20 // of the directory: 1 M pages, 8 MiB; reached only by hashes that are no hashes
 )
 
 // slot holds one mark. val is the offset plus one, 0 where the slot is free, or tombstone.
@@ -57,7 +57,7 @@ type table struct {
 
 	// Set by freeze, immutable afterwards.
 	meta     []byte   // the partition's state up to this table, written with it
-	seq      uint64   // frames below are covered by meta
+	gen      uint64   // of meta
 	firstPos position // the oldest WAL frame with content of this table
 	forgets  []bucketHash
 
