@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -63,10 +64,18 @@ type broker struct {
 func newBroker(t testing.TB) *broker {
 	addrs, err := brokerAddrs()
 	require.NoError(t, err)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(addrs, ",")...))
+	b := &broker{addrs: addrs}
+	cl, err := b.client()
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
-	return &broker{addrs: addrs, adm: kadm.NewClient(cl)}
+	b.adm = kadm.NewClient(cl)
+	return b
+}
+
+// client makes a client of the suite's own. Topics are young here: what is not known yet is asked for again at once, not after 5 s.
+func (b *broker) client(opts ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(opts, kgo.SeedBrokers(strings.Split(b.addrs, ",")...), kgo.MetadataMinAge(50*time.Millisecond),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 }
 
 // name makes a name for a topic or a group that no other run of the suite has: the broker may be somebody's.
@@ -116,6 +125,9 @@ func (b *broker) committed(group, topic string, partitions int) ([]int64, error)
 		offsets[p] = -1
 	}
 	fetched, err := b.adm.FetchOffsets(context.Background(), group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return offsets, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +159,7 @@ func (b *broker) read(topic string, until time.Time, fn func(*kgo.Record), opts 
 		return nil
 	}
 	// With control records, or the end of a partition that ends with a transaction's marker would never be seen.
-	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(strings.Split(b.addrs, ",")...), kgo.KeepControlRecords(),
+	cl, err := b.client(append(opts, kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.FetchMaxPartitionBytes(16<<20))...)
 	if err != nil {
 		return err

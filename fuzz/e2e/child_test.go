@@ -24,7 +24,7 @@ type child struct {
 // start runs cmd. Whatever happens, it does not outlive the test.
 func start(t testing.TB, cmd *exec.Cmd) *child {
 	t.Helper()
-	log, err := os.CreateTemp(logDir(t), "child-*.log")
+	log, err := os.Create(filepath.Join(t.TempDir(), "child.log"))
 	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = log, log
 	c := &child{cmd: cmd, log: log.Name(), done: make(chan struct{})}
@@ -41,14 +41,6 @@ func start(t testing.TB, cmd *exec.Cmd) *child {
 		}
 	})
 	return c
-}
-
-// logDir is where the logs of one test's children are; removed with the test.
-func logDir(t testing.TB) string {
-	dir := filepath.Join(os.TempDir(), "noecho-e2e-logs-"+strings.ReplaceAll(t.Name(), "/", "-"))
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }
 
 func (c *child) alive() bool {

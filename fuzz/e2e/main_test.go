@@ -106,8 +106,8 @@ var buildNoecho = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// binary is the path of the noecho binary under test.
-func binary(t testing.TB) string {
+// noechoBinary is the path of the noecho binary under test.
+func noechoBinary(t testing.TB) string {
 	path, err := buildNoecho()
 	require.NoError(t, err)
 	return path

@@ -26,8 +26,8 @@ type naive struct {
 	link
 	flaw string // "", "lose", "repeat" or "reorder"
 
+	b    broker
 	cl   *kgo.Client
-	adm  *kadm.Client
 	keys map[string]bool
 	done map[int32]int64       // last input offset that is in the output, by partition
 	held map[int32]*kgo.Record // flaw reorder: a record that waits until the next one has gone
@@ -41,13 +41,13 @@ func runNaive() error {
 		keys: map[string]bool{}, done: map[int32]int64{}, held: map[int32]*kgo.Record{}}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(n.brokers, ",")...), kgo.ConsumeTopics(n.input),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	n.b.addrs = n.brokers
+	cl, err := n.b.client(kgo.ConsumeTopics(n.input), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	n.cl, n.adm = cl, kadm.NewClient(cl)
+	n.cl, n.b.adm = cl, kadm.NewClient(cl)
 	if err := n.recall(); err != nil {
 		return err
 	}
@@ -67,10 +67,9 @@ func (n *naive) recall() error {
 	for p := range int32(partitions) {
 		n.done[p] = -1
 	}
-	b := &broker{addrs: n.brokers, adm: n.adm}
 	// What the killed life had sent may land a moment after its death: wait until the end stands still.
 	for before := []int64(nil); ; time.Sleep(250 * time.Millisecond) {
-		ends, err := b.ends(n.output)
+		ends, err := n.b.ends(n.output)
 		if err != nil {
 			return err
 		}
@@ -79,7 +78,7 @@ func (n *naive) recall() error {
 		}
 		before = ends
 	}
-	err := b.read(n.output, time.Now().Add(time.Minute), func(r *kgo.Record) {
+	err := n.b.read(n.output, time.Now().Add(time.Minute), func(r *kgo.Record) {
 		source := string(r.Headers[len(r.Headers)-1].Value)
 		n.done[r.Partition], _ = strconv.ParseInt(source[strings.LastIndexByte(source, '/')+1:], 10, 64)
 	})
@@ -106,7 +105,7 @@ func (n *naive) relay(fetches kgo.Fetches) error {
 	if err := n.cl.ProduceSync(context.Background(), out...).FirstErr(); err != nil {
 		return err
 	}
-	return n.adm.CommitAllOffsets(context.Background(), n.group, commit)
+	return n.b.adm.CommitAllOffsets(context.Background(), n.group, commit)
 }
 
 func (n *naive) pass(out []*kgo.Record, r *kgo.Record) []*kgo.Record {

@@ -15,7 +15,9 @@ import (
 func TestUnknownBroker(t *testing.T) {
 	s := newSite(t)
 	s.feed(2000)
-	s.refused(exitFailed, "no broker answered.*127.0.0.1:1.*check", "--brokers", "127.0.0.1:1")
+	astray := *s
+	astray.brokers = "127.0.0.1:1"
+	astray.refused(exitFailed, "no broker answered.*127.0.0.1:1.*check")
 	s.works()
 	s.complete()
 }

@@ -34,13 +34,21 @@ func newTally(p *plan, input string) *tally {
 
 func (t *tally) add(r *kgo.Record) {
 	t.out++
+	p := r.Partition
 	n, err := t.identify(r)
+	if err == nil && t.isCopy(r, n) {
+		t.repeated++
+		t.note(r, fmt.Sprintf("a copy of original %d (offset %d) has passed", n, t.plan.parts[p].firsts[n]))
+		return
+	}
+	if err == nil {
+		err = t.unchanged(r, n)
+	}
 	if err != nil {
 		t.foreign++
 		t.note(r, err.Error())
 		return
 	}
-	p := r.Partition
 	t.seen[p][n]++
 	switch {
 	case t.seen[p][n] > 1:
@@ -53,7 +61,7 @@ func (t *tally) add(r *kgo.Record) {
 	t.last[p] = max(t.last[p], n)
 }
 
-// identify says which original a record is, or in what it differs from every one.
+// identify says by key and value which original a record is, or is a copy of.
 func (t *tally) identify(r *kgo.Record) (int, error) {
 	partition, n, err := parse(r.Value)
 	if err != nil {
@@ -69,15 +77,27 @@ func (t *tally) identify(r *kgo.Record) (int, error) {
 	if !bytes.Equal(r.Value, q.value(n)) || !bytes.Equal(r.Key, q.key(n)) {
 		return 0, fmt.Errorf("key or value of original %d changed", n)
 	}
+	return n, nil
+}
+
+// isCopy: each record of the input has a timestamp of its own, so this one was another record than the original.
+func (t *tally) isCopy(r *kgo.Record, n int) bool {
+	offset, first := r.Timestamp.UnixMilli()-t.plan.base, t.plan.parts[r.Partition].firsts[n]
+	return offset > first && offset < t.plan.parts[r.Partition].offset
+}
+
+// unchanged says in what the record differs from original n beyond key and value.
+func (t *tally) unchanged(r *kgo.Record, n int) error {
+	q := &t.plan.parts[r.Partition]
 	if got, want := r.Timestamp.UnixMilli(), t.plan.base+q.firsts[n]; got != want {
-		return 0, fmt.Errorf("timestamp of original %d is %d, was %d", n, got, want)
+		return fmt.Errorf("timestamp of original %d is %d, was %d", n, got, want)
 	}
-	source := fmt.Sprintf("%s/%d/%d", t.input, partition, q.firsts[n])
+	source := fmt.Sprintf("%s/%d/%d", t.input, r.Partition, q.firsts[n])
 	if len(r.Headers) != 2 || r.Headers[0].Key != traceHeader || !bytes.Equal(r.Headers[0].Value, q.trace(n)) ||
 		r.Headers[1].Key != sourceHeader || string(r.Headers[1].Value) != source {
-		return 0, fmt.Errorf("headers of original %d are %v, want %s and %s=%s", n, r.Headers, traceHeader, sourceHeader, source)
+		return fmt.Errorf("headers of original %d are %v, want %s and %s=%s", n, r.Headers, traceHeader, sourceHeader, source)
 	}
-	return n, nil
+	return nil
 }
 
 func (t *tally) note(r *kgo.Record, what string) {
