@@ -224,6 +224,22 @@ func TestForgedFieldsAreRefused(t *testing.T) {
 	}
 }
 
+// A huge sparse file is a way to make every length plausible: a layer has a limit of its own.
+func TestForgedLengthsInAHugeFileAreRefused(t *testing.T) {
+	forKinds(t, func(t *testing.T, make func(Options) Filter) {
+		file := saved(t, sample(make), "")
+		switch make(Options{}).Kind() {
+		case KindSliced:
+			binary.LittleEndian.PutUint64(file[headerBytes:], 2*maxLayerBits/blockSlots)
+		case KindRing:
+			binary.LittleEndian.PutUint64(file[headerBytes+8:], 2*maxLayerBits)
+		}
+		_, _, err := Load(bytes.NewReader(file), 1<<50)
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.ErrorContains(t, err, "bytes are left")
+	})
+}
+
 func TestSaveFailsAtTheNthWrite(t *testing.T) {
 	forKinds(t, func(t *testing.T, make func(Options) Filter) {
 		f := make(Options{MinKeys: 100_000})

@@ -10,13 +10,17 @@ const lineBytes = 64
 // move the smallest layer from a class of 4096 bytes into one of 4864.
 func newBlocks(n int) []block {
 	raw := make([]byte, n*blockSlots)
-	off := misaligned(raw)
-	if off != 0 {
+	if misaligned(raw) != 0 {
 		raw = make([]byte, n*blockSlots+lineBytes)
-		off = misaligned(raw)
 	}
-	// The slice points into raw and so keeps it; the collector does not move it.
-	return unsafe.Slice((*block)(unsafe.Pointer(&raw[off])), n)
+	return blocksIn(raw, n)
+}
+
+// blocksIn returns the first n blocks of raw that start on a cache line. They point into raw and so keep it; the
+// collector does not move it.
+func blocksIn(raw []byte, n int) []block {
+	raw = raw[misaligned(raw):]
+	return unsafe.Slice((*block)(unsafe.Pointer(&raw[:n*blockSlots:len(raw)][0])), n)
 }
 
 // misaligned is the number of bytes to skip so that raw starts on a cache line.

@@ -53,6 +53,9 @@ func requireSound(t require.TestingT, f Filter) {
 
 func requireSoundSliced(t require.TestingT, f *sliced) {
 	require.NotEmpty(t, f.layers)
+	for _, l := range f.layers[len(f.layers):cap(f.layers)] {
+		require.Nil(t, l.blocks, "memory of a dropped layer is kept")
+	}
 	for i := range f.layers {
 		l := &f.layers[i]
 		require.Zero(t, misaligned(blockBytes(l.blocks)))
@@ -104,6 +107,9 @@ func (m *modelled) clear(t require.TestingT, plane, maxBytes int) {
 		return
 	}
 	m.adds[plane], m.loose[plane] = 0, false
+	if s, ok := m.f.(*sliced); ok {
+		require.False(t, s.clearing.Has(plane))
+	}
 	for key := range uint64(500) {
 		require.False(t, m.f.Test(hashOf(1, key)).Has(plane), "plane %d is cleared and has key %d", plane, key)
 	}

@@ -35,6 +35,12 @@ func TestBlockSlots(t *testing.T) {
 	require.Zero(t, b.test(0x0001027f80fdfe03))
 	require.Equal(t, Mask(1<<3), b.planes())
 
+	for i := range Planes { // in whichever byte of a word it is
+		var c block
+		c[8*31+i] = 1 << i
+		require.Equal(t, Mask(1)<<i, c.planes())
+	}
+
 	b.add(42, 1<<7)
 	b.keep(^Mask(1 << 3))
 	require.Equal(t, Mask(1<<7), b.planes())
@@ -48,11 +54,14 @@ func TestNewBlocksAreAligned(t *testing.T) {
 		require.Zero(t, misaligned(blockBytes(bs)), "%d blocks", n)
 		require.Len(t, blockBytes(bs), n*blockSlots)
 	}
-	raw := make([]byte, 2*lineBytes)
-	off := misaligned(raw)
+	raw := make([]byte, 2*blockSlots+2*lineBytes)
+	raw = raw[misaligned(raw):]
 	for i := range lineBytes {
-		require.Equal(t, (lineBytes-i)%lineBytes, misaligned(raw[off+i:]))
+		require.Equal(t, (lineBytes-i)%lineBytes, misaligned(raw[i:]))
+		bs := blocksIn(raw[i:], 2)
+		require.Zero(t, misaligned(blockBytes(bs)), "%d bytes off", i)
 	}
+	require.Panics(t, func() { blocksIn(raw[1:2*blockSlots], 2) }, "blocks past the end")
 }
 
 func TestScaleStaysInRange(t *testing.T) {
@@ -71,6 +80,9 @@ func TestOptionsAreBounded(t *testing.T) {
 	require.Equal(t, uint64(maxLayerKeys), o.sized(1<<64-1))
 	require.False(t, o.fits(1<<64-1, 1000, 1000))
 	require.True(t, o.fits(1<<64-1, maxLayerKeys, maxLayerKeys))
+	const wraps = 0xcccccccccccccccd // a quarter more is 2^64 and a bit
+	require.Equal(t, uint64(maxLayerKeys), o.sized(wraps))
+	require.False(t, o.fits(wraps, 1000, 1000))
 }
 
 func TestStartsSmall(t *testing.T) {
@@ -112,6 +124,9 @@ func TestSlicedLife(t *testing.T) {
 		fillPlane(f, uint64(p+1), p, 20_000)
 	}
 	require.Equal(t, []uint64{25_008}, capacities(f))
+	f.ClearSome(2, 1<<20)
+	f.Open(2, 23_000)
+	require.Equal(t, []uint64{25_008, 28_752}, capacities(f), "too near to the brim")
 }
 
 func TestSlicedShrinksAndComesBack(t *testing.T) {
@@ -241,6 +256,27 @@ func TestRingLife(t *testing.T) {
 	require.True(t, f.ClearSome(0, 1))
 	require.Equal(t, int64(256*16/8), f.Bytes())
 	requireSound(t, f)
+}
+
+// What is added after an adoption goes where room is, whichever filter it came from.
+func TestRingAdoptKeepsTheRoomiestLayerForAdds(t *testing.T) {
+	for _, swap := range []bool{false, true} {
+		f, g := NewRing(Options{}), NewRing(Options{BitsPerKey: 30})
+		fillPlane(f, 1, 4, 256)
+		g.Open(4, 10_000)
+		fillPlane(g, 2, 4, 1)
+		if swap {
+			f, g = g, f
+		}
+		require.NoError(t, f.Adopt(g))
+		bytes := f.Bytes()
+		fillPlane(f, 3, 4, 10_000)
+		require.Equal(t, bytes, f.Bytes())
+		requirePlane(t, f, 1, 4, 256)
+		requirePlane(t, f, 2, 4, 1)
+		requirePlane(t, f, 3, 4, 10_000)
+		requireSound(t, f)
+	}
 }
 
 func TestTouchLoadsAndChangesNothing(t *testing.T) {
