@@ -50,32 +50,38 @@ func (r *Relay) Preflight(ctx context.Context) error {
 }
 
 func (r *Relay) checkTopics(ctx context.Context, adm *kadm.Client) error {
-	topics, err := adm.ListTopics(ctx, r.cfg.Input, r.cfg.Output)
+	in, err := partitionsOf(ctx, adm, r.cfg.Input, "create it, or name the topic to read")
 	if err != nil {
-		return &BrokerError{Err: err}
+		return err
 	}
-	for _, name := range []string{r.cfg.Input, r.cfg.Output} {
-		detail, ok := topics[name]
-		err := detail.Err
-		if !ok {
-			err = kerr.UnknownTopicOrPartition
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, kerr.UnknownTopicOrPartition) && name == r.cfg.Output:
-			return &TopicError{Topic: name, Err: errors.New("it does not exist"),
-				Hint: fmt.Sprintf("create it with as many partitions as the input has (%d)", len(topics[r.cfg.Input].Partitions))}
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			return &TopicError{Topic: name, Err: errors.New("it does not exist"), Hint: "create it, or name the topic to read"}
-		default:
-			return &TopicError{Topic: name, Err: err, Hint: "check the name and the rights of the relay's user (DESCRIBE and READ on the input, DESCRIBE, READ and WRITE on the output)"}
-		}
+	out, err := partitionsOf(ctx, adm, r.cfg.Output, fmt.Sprintf("create it with as many partitions as the input has (%d)", in))
+	if err != nil {
+		return err
 	}
-	in, out := len(topics[r.cfg.Input].Partitions), len(topics[r.cfg.Output].Partitions)
 	if out < in {
 		return &PartitionCountError{Input: r.cfg.Input, Output: r.cfg.Output, InputN: in, OutputN: out}
 	}
 	return nil
+}
+
+// partitionsOf returns how many partitions a topic has. One request a topic: a refusal does not say which it is about.
+func partitionsOf(ctx context.Context, adm *kadm.Client, topic, missing string) (int, error) {
+	topics, err := adm.ListTopics(ctx, topic)
+	if err == nil {
+		if detail, ok := topics[topic]; ok && detail.Err == nil {
+			return len(detail.Partitions), nil
+		} else if err = detail.Err; err == nil {
+			err = kerr.UnknownTopicOrPartition
+		}
+	}
+	switch word := (*kerr.Error)(nil); {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return 0, &TopicError{Topic: topic, Err: errors.New("it does not exist"), Hint: missing}
+	case errors.As(err, &word):
+		return 0, &TopicError{Topic: topic, Err: err,
+			Hint: "check the name and the rights of the relay's user (DESCRIBE and READ on both topics, WRITE on the output)"}
+	}
+	return 0, &BrokerError{Err: err}
 }
 
 // checkSizes compares the largest batch each topic takes, and notes the output's.

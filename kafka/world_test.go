@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -415,6 +416,9 @@ func brief(cfg *RelayConfig) { cfg.SessionTimeout = 300 * time.Millisecond }
 func (w *world) committed(part int32) (int64, string) {
 	w.t.Helper()
 	offsets, err := w.adm.FetchOffsets(context.Background(), testGroup)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return -1, ""
+	}
 	require.NoError(w.t, err)
 	o, ok := offsets.Lookup(testIn, part)
 	if !ok {
@@ -431,4 +435,15 @@ func (w *world) reset(part int32, at int64) {
 	resps, err := w.adm.CommitOffsets(context.Background(), testGroup, offsets)
 	require.NoError(w.t, err)
 	require.NoError(w.t, resps.Error())
+}
+
+func alter(name, value string) []kadm.AlterConfig {
+	return []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}
+}
+
+// tContext is a context for a call in a test.
+func tContext(t tb) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
 }
