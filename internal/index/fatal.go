@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -137,6 +138,7 @@ func (x *Index) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			x.backgroundErrors.Add(1)
+			x.backgroundPause.Store(true)
 			x.opts.Logger.Warn("index: background work failed, will be tried again",
 				"dir", x.dir, "err", err)
 		},
@@ -146,5 +148,24 @@ func (x *Index) listener() *pebble.EventListener {
 		},
 		CompactionEnd: func(pebble.CompactionInfo) { x.wakeL0() },
 		TableIngested: func(pebble.TableIngestInfo) { x.wakeL0() },
+	}
+}
+
+// errorPause is how long compactions rest after one has failed.
+const errorPause = time.Second
+
+// pauseAfterError holds a compaction back that follows a failed one. Pebble puts
+// the tables below L0 that took part aside for 30 s, but where there were none it
+// tries again at once, and on a full disk again and again, a core busy and the
+// log full. It is called where a compaction creates a table, without locks.
+func (x *Index) pauseAfterError() {
+	if !x.backgroundPause.Swap(false) {
+		return
+	}
+	timer := time.NewTimer(errorPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-x.ctx.Done():
 	}
 }

@@ -31,6 +31,7 @@ import (
 type gate struct {
 	vfs.FS             // immutable
 	fatal  func(error) // immutable; shuts the gate and never returns
+	pause  func()      // immutable; called before a table is created
 
 	isShut atomic.Bool
 	// writes is held for reading by each writing operation, and for writing by
@@ -43,8 +44,8 @@ type gate struct {
 	}
 }
 
-func newGate(fs vfs.FS, fatal func(error)) *gate {
-	g := &gate{FS: fs, fatal: fatal}
+func newGate(fs vfs.FS, fatal func(error), pause func()) *gate {
+	g := &gate{FS: fs, fatal: fatal, pause: pause}
 	g.mu.locks = make(map[*gateLock]struct{})
 	return g
 }
@@ -82,6 +83,9 @@ func (g *gate) begin() {
 func (g *gate) Unwrap() vfs.FS { return g.FS }
 
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasSuffix(name, tableSuffix) {
+		g.pause()
+	}
 	g.begin()
 	defer g.writes.RUnlock()
 	f, err := g.wrap(g.FS.Create(name, c))
@@ -228,6 +232,7 @@ type gateFile struct {
 const (
 	manifestPrefix = "MANIFEST-"
 	markerPrefix   = "marker."
+	tableSuffix    = ".sst"
 )
 
 func (f *gateFile) Write(p []byte) (int, error) {

@@ -48,6 +48,7 @@ type Index struct {
 		changed chan struct{} // closed and replaced at each change
 	}
 	backgroundErrors atomic.Uint64
+	backgroundPause  atomic.Bool // the last compaction failed: see pauseAfterError
 
 	// Admission of calls, and the readers that are open.
 	mu struct {
@@ -82,7 +83,7 @@ func Open(dir string, o Options) (*Index, error) {
 		closer:     make(chan *pebble.Iterator, closerQueue),
 		closerDone: make(chan struct{}),
 	}
-	x.gate = newGate(o.FS, x.freeze)
+	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError)
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	x.l0.changed = make(chan struct{})
 	x.mu.readers.prev, x.mu.readers.next = &x.mu.readers, &x.mu.readers
@@ -230,7 +231,7 @@ func (x *Index) abandon() error {
 // newTable creates the next table of an Ingest. Only the holder of x.writer.
 func (x *Index) newTable() (path string, w *sstable.Writer, err error) {
 	x.nextTable++
-	path = x.fs.PathJoin(x.tmpDir, fmt.Sprintf("%06d.sst", x.nextTable))
+	path = x.fs.PathJoin(x.tmpDir, fmt.Sprintf("%06d%s", x.nextTable, tableSuffix))
 	f, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return path, nil, fmt.Errorf("cannot create %q: %w", path, err)

@@ -1,7 +1,5 @@
 package index
 
-import "context"
-
 // Metrics is a snapshot of the state of the index. Counters start at Open.
 type Metrics struct {
 	DiskBytes         uint64 // all files of the store
@@ -62,53 +60,4 @@ func (x *Index) metrics() (Metrics, error) {
 		return Metrics{}, err
 	}
 	return <-result, nil
-}
-
-// minL0 is the least number of sub-levels that WaitL0 waits for. Pebble
-// compacts L0 when twice its depth reaches l0Threshold; below that it rests,
-// and a wait for less would never end.
-const minL0 = l0Threshold / 2
-
-// WaitL0 returns when L0 has at most maxSublevels sub-levels (values below 2
-// count as 2: Pebble leaves that much alone). Pebble holds back
-// writers of its memtable when L0 grows, but never ingestion: without this call
-// before each Ingest, L0 and with it the cost of a lookup grow without bound
-// whenever compactions are slower than the input. It ends with ctx, with Close
-// and with a failure.
-func (x *Index) WaitL0(ctx context.Context, maxSublevels int) error {
-	if err := x.enter(); err != nil {
-		return err
-	}
-	defer x.leave()
-	maxSublevels = max(maxSublevels, minL0)
-	for {
-		// Taken before the look, so that a change in between is not missed.
-		x.l0.Lock()
-		changed := x.l0.changed
-		x.l0.Unlock()
-		m, err := x.metrics()
-		if err != nil {
-			return err
-		}
-		if m.L0Sublevels <= maxSublevels {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-x.ctx.Done():
-			return ErrClosed
-		case <-x.failed:
-			return x.cause
-		}
-	}
-}
-
-// wakeL0 wakes WaitL0. It runs inside of Pebble.
-func (x *Index) wakeL0() {
-	x.l0.Lock()
-	defer x.l0.Unlock()
-	close(x.l0.changed)
-	x.l0.changed = make(chan struct{})
 }
