@@ -20,7 +20,7 @@ func newBlocks(n int) []block {
 // collector does not move it.
 func blocksIn(raw []byte, n int) []block {
 	raw = raw[misaligned(raw):]
-	return unsafe.Slice((*block)(unsafe.Pointer(&raw[:n*blockSlots:len(raw)][0])), n)
+	return unsafe.Slice((*block)(unsafe.Pointer(&raw[: n*blockSlots : len(raw)][0])), n)
 }
 
 // misaligned is the number of bytes to skip so that raw starts on a cache line.
