@@ -131,7 +131,7 @@ func (l *Log) write(g *group, durable Position) (frames int, poison *PoisonedErr
 		if err := l.roll(c.number); err != nil {
 			return 0, err
 		}
-		start, durable, frames = c.at, at(c.number, segmentHeaderSize), frames+n
+		start, frames = c.at, frames+n
 	}
 	n, err := l.writePiece(g.buf[start:], durable)
 	l.askForSpare()

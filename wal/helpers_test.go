@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -240,6 +241,12 @@ func copyLog(t require.TestingT, from vfs.FS, replace string, with []byte) *vfs.
 func segmentPath(number uint64) string { return testDir + "/" + fileName(number, segmentSuffix) }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 17)) }
+
+// eventually waits for another goroutine.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, 100*time.Microsecond)
+}
 
 // names lists the log's files with a suffix.
 func names(t *testing.T, fs vfs.FS, suffix string) (found []uint64) {

@@ -250,6 +250,23 @@ func TestMissingAndMisnamedSegments(t *testing.T) {
 	require.ErrorAs(t, err, &corruption)
 	require.ErrorContains(t, err, "file ends in the segment header")
 
+	// Only segment 1 may be without a header: a log begins with it.
+	junk := make([]byte, 100)
+	for _, numbers := range [][]uint64{{5}, {1, 2}} {
+		fs := vfs.NewMem()
+		for _, number := range numbers {
+			writeFile(t, fs, segmentPath(number), junk)
+		}
+		_, err = Open(testDir, Options{FS: fs}, ignore)
+		require.ErrorAs(t, err, &corruption)
+		require.Equal(t, segmentPath(numbers[0]), corruption.Path)
+	}
+	fs := vfs.NewMem()
+	writeFile(t, fs, segmentPath(1), junk)
+	l, got := reopen(t, fs, 0)
+	require.Empty(t, got)
+	require.NoError(t, l.Close())
+
 	// Files that are not ours are left alone.
 	require.NoError(t, open(func(fs *vfs.MemFS) {
 		writeFile(t, fs, testDir+"/notes.txt", []byte("hello"))

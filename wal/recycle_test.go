@@ -4,17 +4,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 )
-
-// eventually waits for what the background goroutine does.
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, 10*time.Second, 100*time.Microsecond)
-}
 
 // fillSegment appends until the log is in a new segment, and gives the last position.
 func fillSegment(t *testing.T, l *Log, number *uint64) (pos Position) {

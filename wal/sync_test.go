@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ func TestWaitersShareASync(t *testing.T) {
 		pos := mustAppend(t, l, numbered(1+i, 8))
 		go func() { results <- l.Sync(ctx, pos) }()
 	}
-	require.Eventually(t, func() bool { return waiting(l) == 8 }, 10*time.Second, time.Millisecond)
+	eventually(t, func() bool { return waiting(l) == 8 })
 	close(g.open)
 	for range 9 {
 		require.NoError(t, <-results)
@@ -90,7 +91,7 @@ func TestFailedSyncPoisons(t *testing.T) {
 		pos := mustAppend(t, l, numbered(2+i, 8))
 		go func() { results <- l.Sync(ctx, pos) }()
 	}
-	require.Eventually(t, func() bool { return waiting(l) == 8 }, 10*time.Second, time.Millisecond)
+	eventually(t, func() bool { return waiting(l) == 8 })
 	close(g.open)
 	for range 9 {
 		requirePoisoned(t, <-results)
@@ -127,7 +128,7 @@ func TestSyncHeedsContext(t *testing.T) {
 	cancelled, cancel := context.WithCancel(ctx)
 	follower := make(chan error, 1)
 	go func() { follower <- l.Sync(cancelled, pos) }()
-	require.Eventually(t, func() bool { return waiting(l) == 1 }, 10*time.Second, time.Millisecond)
+	eventually(t, func() bool { return waiting(l) == 1 })
 	cancel()
 	require.ErrorIs(t, <-follower, context.Canceled)
 	require.Zero(t, waiting(l))
@@ -136,6 +137,78 @@ func TestSyncHeedsContext(t *testing.T) {
 	require.ErrorIs(t, l.Sync(cancelled, pos), context.Canceled, "nothing is written for who has left")
 	require.NoError(t, l.Sync(ctx, pos))
 	require.NoError(t, l.Sync(cancelled, pos), "durable is durable")
+	require.NoError(t, l.Close())
+}
+
+// lateContext ends without a word: only who asks learns of it. So a waiter is woken, and leaves.
+type lateContext struct {
+	context.Context
+	ended atomic.Bool
+}
+
+func (*lateContext) Done() <-chan struct{} { return nil }
+
+func (c *lateContext) Err() error {
+	if c.ended.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// The first of two waiters is called to lead, and finds that its context has ended. The other one
+// must not be left asleep.
+func TestLeadIsPassedOn(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	l, _ := reopen(t, fs, 0)
+	g := newGate(nil)
+	fs.hook = g.hook
+	leader, first, second := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() { leader <- l.Sync(ctx, mustAppend(t, l, numbered(0, 8))) }()
+	<-g.reached
+	pos := mustAppend(t, l, numbered(1, 8))
+	late := &lateContext{Context: ctx}
+	go func() { first <- l.Sync(late, pos) }()
+	eventually(t, func() bool { return waiting(l) == 1 })
+	go func() { second <- l.Sync(ctx, pos) }()
+	eventually(t, func() bool { return waiting(l) == 2 })
+	late.ended.Store(true)
+	close(g.open)
+	require.NoError(t, <-leader)
+	require.ErrorIs(t, <-first, context.Canceled)
+	require.NoError(t, <-second)
+	require.NoError(t, l.Close())
+}
+
+// A waiter whose context ends just as it is woken takes its token away: left behind, it would wake the
+// next user of that memory for nothing, or block the leader.
+func TestNoTokenIsLeft(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	l, _ := reopen(t, fs, 0)
+	g := newGate(nil)
+	fs.hook = g.hook
+	leader, follower := make(chan error, 1), make(chan error, 1)
+	go func() { leader <- l.Sync(ctx, mustAppend(t, l, numbered(0, 8))) }()
+	<-g.reached
+	pos := mustAppend(t, l, numbered(1, 8))
+	for range 50 {
+		cancelled, cancel := context.WithCancel(ctx)
+		go func() { follower <- l.Sync(cancelled, pos) }()
+		eventually(t, func() bool { return waiting(l) == 1 })
+		l.mu.Lock()
+		cancel()
+		runtime.Gosched() // it sees the end of its context, or its token: both must do
+		l.mu.leading = false
+		l.wakeLocked()
+		l.mu.leading = true
+		l.mu.Unlock()
+		require.ErrorIs(t, <-follower, context.Canceled)
+		require.Zero(t, waiting(l))
+		for _, w := range l.mu.free {
+			require.Empty(t, w.wake)
+		}
+	}
+	close(g.open)
+	require.NoError(t, <-leader)
 	require.NoError(t, l.Close())
 }
 
@@ -235,48 +308,4 @@ func TestConcurrentAppendAndSync(t *testing.T) {
 		}
 	}
 	require.Len(t, replayed(t, disk), workers*each)
-}
-
-// Who only appends is held back: the group is written when it is full.
-func TestAppendBoundsMemory(t *testing.T) {
-	disk := vfs.NewMem()
-	l, _ := reopen(t, disk, 64<<20)
-	for i := range uint64(24) {
-		mustAppend(t, l, numbered(i, 1<<20))
-		l.mu.Lock()
-		require.LessOrEqual(t, len(l.mu.pending.buf), groupBytes+1<<20+frameHeaderSize)
-		l.mu.Unlock()
-	}
-	require.NotZero(t, l.Metrics().Syncs)
-	require.NoError(t, l.Close())
-	require.Len(t, replayed(t, disk), 24)
-}
-
-func TestCloseIsFinal(t *testing.T) {
-	disk := vfs.NewMem()
-	l, _ := reopen(t, disk, 0)
-	pos := mustAppend(t, l, numbered(0, 8))
-	require.NoError(t, l.Close(), "makes what waits durable")
-	_, err := l.Append(numbered(1, 8))
-	require.ErrorIs(t, err, ErrClosed)
-	require.ErrorIs(t, l.Sync(ctx, pos), ErrClosed)
-	require.ErrorIs(t, l.Truncate(pos), ErrClosed)
-	require.NoError(t, l.Err())
-	require.NoError(t, l.Close())
-	require.Equal(t, []uint64{0}, replayed(t, disk))
-}
-
-func TestTooLarge(t *testing.T) {
-	l, _ := reopen(t, vfs.NewMem(), 0)
-	_, err := l.Append(make([]byte, MaxFrame+1))
-	require.ErrorIs(t, err, ErrTooLarge)
-	mustSync(t, l, make([]byte, MaxFrame))
-	require.NoError(t, l.Close())
-}
-
-func TestOptionsAreChecked(t *testing.T) {
-	for _, size := range []int64{-1, 255, 1<<30 + 1} {
-		_, err := Open(testDir, Options{FS: vfs.NewMem(), SegmentBytes: size}, ignore)
-		require.ErrorContains(t, err, fmt.Sprintf("SegmentBytes is %d, want 256 to 1073741824", size))
-	}
 }
