@@ -3,6 +3,9 @@
 //
 //	format_test.go      every dump in format.md is what the code writes; every constant there is the code's
 //	operations_test.go  settings, metrics and error messages in operations.md are those of the command, all of them
+//	semantics_test.go   the worked example in semantics.md is what the engine says
+//	sizing_test.go      bytes a key in operations.md are what a store takes
+//	example_test.go     the library example in README.md compiles and runs
 //	links_test.go       every relative link and anchor in README.md and docs resolves, and no local path has slipped in
 //
 //	README.md            what it is, what it promises, how to begin

@@ -1,0 +1,163 @@
+package docs_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const operationsPage = "operations.md"
+
+func unquote(cell string) string { return strings.Trim(cell, "`") }
+
+// TestSettings: the table lists the settings of the command, all of them, in its order, with its defaults.
+func TestSettings(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	binary := filepath.Join(t.TempDir(), "noecho")
+	out, err := exec.Command("go", "build", "-o", binary, "../cmd/noecho").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	cmd := exec.Command(binary, "run", "--print-config")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	var printed bytes.Buffer
+	cmd.Stdout = &printed
+	require.Error(t, cmd.Run(), "required settings are missing: the print comes all the same")
+	var want [][2]string
+	for line := range strings.Lines(printed.String()) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if ok && !strings.HasPrefix(line, "#") {
+			want = append(want, [2]string{name, strings.Trim(value, `"`)})
+		}
+	}
+	require.Greater(t, len(want), 30)
+	var got [][2]string
+	for _, row := range tableOf(t, operationsPage, "settings") {
+		got = append(got, [2]string{unquote(row[0]), unquote(row[1])})
+	}
+	require.Equal(t, want, got)
+
+	help, err := exec.Command(binary, "run", "--help").Output()
+	require.NoError(t, err)
+	for path, text := range pages(t) {
+		for _, m := range regexp.MustCompile("`(--[a-z][a-z-]+)[ `=]").FindAllStringSubmatch(text, -1) {
+			if foreign[m[1]] {
+				continue
+			}
+			require.Contains(t, string(help), m[1]+" ", "%s mentions a flag that is not there", path)
+		}
+	}
+}
+
+// foreign are flags of other commands.
+var foreign = map[string]bool{"--json": true, "--buckets": true, "--reset-offsets": true, "--seconds": true, "--rate": true}
+
+var metricType = regexp.MustCompile(`(?m)^# TYPE (noecho_\w+) (\w+)$`)
+
+// TestMetrics: the table lists the metrics that are exported, all of them; and no page names another.
+func TestMetrics(t *testing.T) {
+	exported, err := os.ReadFile("../cmd/noecho/internal/metrics/testdata/metrics.txt")
+	require.NoError(t, err)
+	want := map[string]string{}
+	for _, m := range metricType.FindAllStringSubmatch(string(exported), -1) {
+		want[m[1]] = m[2]
+	}
+	got := map[string]string{}
+	for _, row := range tableOf(t, operationsPage, "metrics") {
+		got[unquote(row[0])] = row[1]
+	}
+	require.Equal(t, want, got)
+	for path, text := range pages(t) {
+		for _, name := range regexp.MustCompile(`\bnoecho_[a-z0-9_]+`).FindAllString(text, -1) {
+			require.Contains(t, want, name, "%s mentions a metric that is not there", path)
+		}
+	}
+}
+
+// literals are the string constants of the sources below the directories, tests left out; with only, of the files of
+// that name.
+func literals(t *testing.T, only string, dirs ...string) (all []string) {
+	t.Helper()
+	for _, dir := range dirs {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+				(only != "" && d.Name() != only) {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			require.NoError(t, err)
+			ast.Inspect(file, func(n ast.Node) bool {
+				if _, ok := n.(*ast.ImportSpec); ok {
+					return false
+				}
+				if text, ok := literal(n); ok {
+					all = append(all, text)
+					return false
+				}
+				return true
+			})
+			return nil
+		}))
+	}
+	return all
+}
+
+// literal is the value of a string constant, or of several joined with +.
+func literal(n ast.Node) (string, bool) {
+	switch x := n.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(x.Value)
+		return text, x.Kind == token.STRING && err == nil
+	case *ast.BinaryExpr:
+		left, ok := literal(x.X)
+		right, also := literal(x.Y)
+		return left + right, ok && also && x.Op == token.ADD
+	}
+	return "", false
+}
+
+var sources = []string{"../engine", "../wal", "../bloom", "../internal/index", "../kafka", "../cmd/noecho"}
+
+// TestMessages: what the tables quote is said somewhere in the code, and every message of an errors.go has a row.
+func TestMessages(t *testing.T) {
+	said := literals(t, "", sources...)
+	var rows []string
+	for _, table := range []string{"messages", "warnings"} {
+		for _, row := range tableOf(t, operationsPage, table) {
+			quoted := unquote(row[0])
+			rows = append(rows, quoted)
+			require.True(t, holds(said, quoted), "nothing says %q (any more)", quoted)
+		}
+	}
+	for _, text := range literals(t, "errors.go", sources[:5]...) {
+		// A message begins with its package's name, or is a clause of one; short ones are separators and words.
+		if strings.Count(text, " ") < 2 || strings.HasPrefix(text, "it was ") {
+			continue
+		}
+		known := false
+		for _, row := range rows {
+			known = known || strings.Contains(text, row)
+		}
+		require.True(t, known, "%s has no row for %q", operationsPage, text)
+	}
+}
+
+func holds(all []string, part string) bool {
+	for _, s := range all {
+		if strings.Contains(s, part) {
+			return true
+		}
+	}
+	return false
+}
