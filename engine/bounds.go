@@ -177,7 +177,7 @@ func (s *shard) effectiveWindow() time.Duration {
 		return s.e.opt.Window
 	}
 	cur := s.current().num
-	if s.floor <= cur-int64(s.e.opt.Buckets) {
+	if s.floor == 0 || s.floor <= cur-int64(s.e.opt.Buckets) {
 		return s.e.opt.Window
 	}
 	return time.Duration(max(cur-s.floor, 0)*s.e.delta) * time.Millisecond

@@ -40,7 +40,7 @@ type shard struct {
 	committed  int64 // -1: never
 	streamTime int64
 	buckets    []bucket
-	floor      int64 // buckets below were dropped early, because of the bounds
+	floor      int64 // buckets below were dropped early, because of the bounds; 0: none ever was
 
 	// Planes of the filter.
 	filter   bloom.Filter // nil while the partition was never claimed: then nothing is decided
