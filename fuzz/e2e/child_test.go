@@ -92,5 +92,5 @@ func (c *child) output() string {
 
 func (c *child) tail() string {
 	out := c.output()
-	return out[max(0, len(out)-6000):]
+	return out[max(0, len(out)-3000):]
 }

@@ -10,16 +10,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// feed is the producer: it writes a plan to the input topic at a steady rate and does not care who is dead meanwhile.
+// feed is the producer: it writes a plan to the input topic at a steady rate, whoever is dead meanwhile.
 type feed struct {
-	plan *plan // owned by run until done is closed
-	done chan struct{}
-	err  error // read after done
+	plan  *plan // owned by run until done is closed
+	done  chan struct{}
+	err   error        // read after done
+	limit atomic.Int64 // records it may write so far; raised by whoever watches the relay
 }
 
 // startFeed produces the plan's next records at rate a second, in partitions drawn at random.
 func startFeed(ctx context.Context, b *broker, topic string, p *plan, seed uint64, records, rate int) *feed {
 	f := &feed{plan: p, done: make(chan struct{})}
+	f.limit.Store(int64(records))
 	go func() {
 		defer close(f.done)
 		f.err = f.run(ctx, b, topic, rand.New(rand.NewPCG(seed, partitions)), records, rate)
@@ -51,6 +53,9 @@ func (f *feed) run(ctx context.Context, b *broker, topic string, rng *rand.Rand,
 		}
 		if i%64 == 0 {
 			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		}
+		for int64(i) >= f.limit.Load() && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
 		}
 	}
 	if err := cl.Flush(ctx); err != nil {

@@ -11,6 +11,9 @@ import (
 
 const partitions = 4
 
+// originalShare is about the share of a plan's records that are originals.
+const originalShare = 0.8
+
 // traceHeader is a header of the producer's own: the relay must keep it.
 const traceHeader = "trace"
 
