@@ -13,7 +13,8 @@ import (
 	"noecho/cmd/noecho/internal/config"
 )
 
-// A test that needs noecho as a process starts this test binary with the variable set.
+// A test that needs noecho as a process starts this test binary with the variable set. TestMain sets it for all children:
+// one that came up as the tests would start them all over again, and so on.
 const beNoecho = "TEST_BINARY_IS_NOECHO"
 
 func TestMain(m *testing.M) {
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
+	_ = os.Setenv(beNoecho, "1")
 	os.Exit(m.Run())
 }
 
@@ -40,9 +42,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), beNoecho+"=1")
-	return cmd
+	return exec.Command(exe, args...)
 }
 
 func TestExitCodesOfUsage(t *testing.T) {

@@ -43,7 +43,7 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 		metrics.BuildInfo(debug.ReadBuildInfo()))
 	durations := metrics.NewDurations(registry)
 	h := &health{}
-	e, err := engine.Open(c.DataDir, engineOptions(c, log, engine.Events{Fsync: durations.Fsync, Poisoned: h.poison}))
+	e, err := engine.Open(c.DataDir, engineOptions(c, log, engine.Events{Check: durations.Check, Fsync: durations.Fsync, Poisoned: h.poison}))
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 		}
 		return err
 	}
-	log.Info("relaying", "input", c.Input, "output", c.Output, "group", c.Group, "key", c.Key, "window", c.Window, "store", e.ID())
+	log.Info("relaying", "input", c.Input, "output", c.Output, "group", c.Group, "key", c.Key, "window", config.ShortDuration(c.Window), "store", e.ID())
 	if err := r.Run(ctx); err != nil {
 		return err
 	}

@@ -16,11 +16,8 @@ type rawFlag struct {
 func (f *rawFlag) String() string { return f.text }
 func (f *rawFlag) Type() string   { return f.kind }
 
-// Set keeps the text. A list flag given again adds to the list (an empty one clears it); any other is replaced.
+// Set keeps the text. Given again, a flag is replaced, lists too: who appends to a command line wants the last word.
 func (f *rawFlag) Set(text string) error {
-	if f.kind == "list" && f.text != "" && text != "" {
-		text = f.text + "," + text
-	}
 	f.text = text
 	return nil
 }

@@ -125,7 +125,7 @@ func TestLists(t *testing.T) {
 	l, err = load(t, "brokers: z:1\n", []string{"NOECHO_BROKERS=a:1,b:2"}, minimal[1:]...)
 	require.NoError(t, err)
 	require.Equal(t, want, l.Brokers)
-	l, err = load(t, "brokers: z:1\n", nil, append([]string{"--brokers=a:1", "--brokers=b:2"}, minimal[1:]...)...)
+	l, err = load(t, "brokers: z:1\n", nil, append([]string{"--brokers=y:1", "--brokers=a:1,b:2"}, minimal[1:]...)...)
 	require.NoError(t, err)
 	require.Equal(t, want, l.Brokers)
 }

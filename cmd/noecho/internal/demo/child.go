@@ -29,7 +29,7 @@ type child struct {
 	pid     int
 	process *os.Process
 	started time.Time
-	done    chan struct{} // closed when the process has ended
+	done    chan struct{} // closed when the process has ended and its log is read
 	err     error         // how; written before done is closed
 
 	mu   sync.Mutex
@@ -63,14 +63,16 @@ func startChild(name string, args []string) (*child, error) {
 		if err != nil {
 			return
 		}
+		read := make(chan struct{})
+		go func() { defer close(read); c.read(out) }()
 		c.err = cmd.Wait()
 		_ = in.Close()
+		<-read
 		close(c.done)
 	}()
 	if err := <-up; err != nil {
 		return nil, fmt.Errorf("cannot start the relay: %w", err)
 	}
-	go c.read(out)
 	return c, nil
 }
 
