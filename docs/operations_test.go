@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,18 +20,67 @@ import (
 
 const operationsPage = "operations.md"
 
+// built is the command, made once for all tests; TestMain removes it.
+var built struct {
+	sync.Once
+	dir string
+	out []byte
+	err error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir) // of the system's temporary directory
+	}
+	os.Exit(code)
+}
+
+// buildCommand returns how to run the command, without the variables of whoever runs the tests.
+func buildCommand(t *testing.T) func(args ...string) *exec.Cmd {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	built.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "noecho-docs-"); built.err == nil {
+			built.out, built.err = exec.Command("go", "build", "-o", built.dir, "../cmd/noecho").CombinedOutput()
+		}
+	})
+	require.NoError(t, built.err, "%s", built.out)
+	return func(args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(built.dir, "noecho"), args...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		return cmd
+	}
+}
+
+// TestReadmeConfig: the file in README.md is one the command takes.
+func TestReadmeConfig(t *testing.T) {
+	noecho := buildCommand(t)
+	page, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(page), "```yaml\n")
+	require.True(t, ok)
+	text, _, ok := strings.Cut(rest, "```")
+	require.True(t, ok)
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("secret\n"), 0o600))
+	file := filepath.Join(dir, "orders.yaml")
+	require.Contains(t, text, "/run/secrets/kafka")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(text, "/run/secrets/kafka", secret, 1)), 0o600))
+	out, err := noecho("run", "--config", file, "--print-config").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "max_bytes: 40Gi")
+}
+
 func unquote(cell string) string { return strings.Trim(cell, "`") }
 
 // TestSettings: the table lists the settings of the command, all of them, in its order, with its defaults.
 func TestSettings(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the command")
-	}
-	binary := filepath.Join(t.TempDir(), "noecho")
-	out, err := exec.Command("go", "build", "-o", binary, "../cmd/noecho").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	cmd := exec.Command(binary, "run", "--print-config")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	noecho := buildCommand(t)
+	cmd := noecho("run", "--print-config")
 	var printed bytes.Buffer
 	cmd.Stdout = &printed
 	require.Error(t, cmd.Run(), "required settings are missing: the print comes all the same")
@@ -48,7 +98,7 @@ func TestSettings(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 
-	help, err := exec.Command(binary, "run", "--help").Output()
+	help, err := noecho("run", "--help").Output()
 	require.NoError(t, err)
 	for path, text := range pages(t) {
 		for _, m := range regexp.MustCompile("`(--[a-z][a-z-]+)[ `=]").FindAllStringSubmatch(text, -1) {
