@@ -132,9 +132,9 @@ func (s *snapshot) check(t *testing.T, before []uint64) []uint64 {
 // A crash at every operation, then two more lives over what it left. After each, the log is a
 // prefix of what was appended, with all that was acknowledged, and nothing that was once cut.
 func TestCrashAtEveryOperation(t *testing.T) {
-	seeds, steps := uint64(5), 40
+	seeds, steps := uint64(3), 40
 	if testing.Short() {
-		seeds = 2
+		seeds = 1
 	}
 	for _, percent := range []int{0, 25, 50, 100} {
 		t.Run(fmt.Sprintf("unsynced=%d", percent), func(t *testing.T) {
