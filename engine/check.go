@@ -52,6 +52,17 @@ type Verdict struct {
 // the rule gives the same verdicts, but with Redelivery where it said Unique. Check may wait for the disk when tables are filled
 // faster than they can be sealed. It allocates nothing in the steady state.
 func (p *Partition) Check(recs []Record, dst []Verdict) ([]Verdict, error) {
+	f := p.s.e.opt.Events.Check
+	if f == nil {
+		return p.check(recs, dst)
+	}
+	begin := time.Now()
+	out, err := p.check(recs, dst)
+	f(len(recs), time.Since(begin))
+	return out, err
+}
+
+func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 	s := p.s
 	prev := int64(-1)
 	for i := range recs {

@@ -91,6 +91,8 @@ type Events struct {
 	WindowShrunk func(WindowShrunk)
 	// ClockLead: a timestamp was more than MaxClockLead ahead (at most once a minute a partition).
 	ClockLead func(topic string, partition int32, offset, timestamp int64)
+	// Check: one batch of so many records was decided in d. Timed only where this is set.
+	Check func(records int, d time.Duration)
 	// Fsync: one group sync of the WAL took d and made so many frames durable.
 	Fsync func(d time.Duration, frames int)
 	// Sealed: a seal wrote so many marks into the index in d.
