@@ -240,7 +240,7 @@ func TestMaxBytes(t *testing.T) {
 	s := openStore(t, engine.Cold(o))
 	next := int64(0)
 	var last []string
-	for b := range int64(30) {
+	for b := range int64(12) {
 		for i := range int64(4) {
 			last = s.fill(next, 100*b, key(key("b", b), i)+"-", 2000)
 			next += 2000
@@ -253,7 +253,7 @@ func TestMaxBytes(t *testing.T) {
 	})
 	require.NotEmpty(t, events.list())
 	require.Less(t, s.p.Metrics().EffectiveWindow, 600*time.Millisecond)
-	s.drop(next, 2900, last...)
+	s.drop(next, 1100, last...)
 }
 
 // TestShrinkBesideCommits: commits drop buckets at the same time as the bound does.
