@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,9 @@ type child struct {
 	err  error // of Wait; read after done
 }
 
+// troubles are never to be read in a child's output, however it ended. The first is for a binary built with -race.
+var troubles = regexp.MustCompile(`DATA RACE|panic: |fatal error: |goroutine \d+ \[`)
+
 // start runs cmd. Whatever happens, it does not outlive the test.
 func start(t testing.TB, cmd *exec.Cmd) *child {
 	t.Helper()
@@ -36,6 +40,9 @@ func start(t testing.TB, cmd *exec.Cmd) *child {
 	}()
 	t.Cleanup(func() {
 		c.kill()
+		if trouble := troubles.FindString(c.output()); trouble != "" {
+			t.Errorf("a child printed %q", trouble)
+		}
 		if t.Failed() {
 			t.Logf("%s\n%s", strings.Join(cmd.Args, " "), c.tail())
 		}
