@@ -135,6 +135,44 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestConstants: numbers that the pages take from the code.
+func TestConstants(t *testing.T) {
+	all := pages(t)
+	for _, c := range []struct{ file, pattern, page, phrase string }{
+		{"kafka/config.go", `&c\.QueueBytes, (\d+)<<20\)`, "docs/operations.md", "at most %s MiB of keys, values and headers a partition"},
+		{"kafka/config.go", `&c\.TotalQueueBytes, (\d+)<<20\)`, "docs/operations.md", "and %s MiB together"},
+		{"kafka/config.go", `&c\.DecompressBytes, (\d+)<<20\)`, "docs/operations.md", "one batch may have %s MiB decompressed"},
+		{"kafka/config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/operations.md", "after a restart within %s s it has its partitions back"},
+		{"kafka/config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/decisions/0005-static-membership.md", "(%s s by default)"},
+		{"kafka/config.go", `&c\.SettleWait, (\d+)\*time\.Millisecond\)`, "README.md", "for longer than %s ms"},
+		{"kafka/config.go", `&c\.SettleWait, (\d+)\*time\.Millisecond\)`, "docs/decisions/0002-resume-by-commit-metadata.md", "`SettleWait` (%s ms)"},
+		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "docs/operations.md", "its next heartbeat tells it: up to %s s"},
+		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "README.md", "until its next heartbeat is answered (%s s)"},
+		{"kafka/client.go", `FetchMaxBytes\(max\((\d+)<<20`, "docs/operations.md", "fetches up to %s MiB a broker ahead"},
+		{"kafka/worker.go", `chunkRecords = (\d+)`, "docs/architecture.md", "takes up to %s records"},
+		{"kafka/producer.go", `brokerInflight = 2(\n)`, "docs/architecture.md", "at most two a broker"},
+		{"engine/shard.go", `const chunkRecords = (\d+)`, "docs/architecture.md", "in chunks of %s under the partition's lock"},
+		{"engine/options.go", `&o\.WALBytes, (\d+)\*o\.SegmentBytes`, "docs/operations.md", "(%s segments in use,"},
+		{"wal/spare.go", `maxSpares = (\d+)`, "docs/operations.md", "up to %s spare"},
+		{"wal/spare.go", `maxSpares = (\d+)`, "docs/format.md", "of no account; at most %s"},
+		{"wal/options.go", `defaultSegmentBytes = (\d+) << 20`, "docs/format.md", "Segments are %s MiB unless told otherwise"},
+		{"engine/seal.go", `maxL0Sublevels = (\d+)`, "docs/operations.md", "at %s sealing waits for compactions"},
+		{"engine/table.go", `pageBits  = 9(\n)`, "docs/decisions/0004-extendible-tables.md", "512 slots of 24 bytes"},
+		{"bloom/bloom.go", `shrinkX = 8`, "docs/operations.md", "After the load fell to an eighth it is made anew"},
+	} {
+		source, err := os.ReadFile(filepath.Join("..", c.file))
+		require.NoError(t, err)
+		m := regexp.MustCompile(c.pattern).FindSubmatch(source)
+		require.NotNil(t, m, "%s: no %s (any more): mend %s and this table", c.file, c.pattern, c.page)
+		phrase := c.phrase
+		if strings.Contains(phrase, "%s") {
+			phrase = strings.Replace(phrase, "%s", string(m[1]), 1)
+		}
+		text := strings.Join(strings.Fields(all[c.page]), " ")
+		require.Contains(t, text, phrase, "%s takes this from %s", c.page, c.file)
+	}
+}
+
 // literals are the string constants of the sources below the directories, tests left out; with only, of the files of
 // that name.
 func literals(t *testing.T, only string, dirs ...string) (all []string) {
