@@ -52,6 +52,9 @@ func terminal(o *demo.Options, out io.Writer) {
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return
 	}
+	if _, rows, err := term.GetSize(int(f.Fd())); err != nil || rows <= demo.Rows {
+		return // the block would scroll away under itself
+	}
 	o.Live = true
 	o.Color = os.Getenv("NO_COLOR") == ""
 	o.Width = func() int {

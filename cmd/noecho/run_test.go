@@ -206,6 +206,7 @@ func TestRun(t *testing.T) {
 	require.Contains(t, text, "\nnoecho_window_effective_seconds{partition=\"1\",topic=\"in\"} 3600\n")
 	require.Contains(t, text, "\nnoecho_output_records_total{topic=\"out\"} 1000\n")
 	require.Regexp(t, `\nnoecho_fsync_duration_seconds_count [1-9]`, text)
+	require.Regexp(t, `\nnoecho_check_duration_seconds_count [1-9]`, text)
 	require.Contains(t, text, "\nnoecho_build_info{")
 
 	// A second process on the directory says so and leaves the first alone.

@@ -28,6 +28,9 @@ type frame struct {
 // traceSteps is the width of the traces, and of the progress bar.
 const traceSteps = 40
 
+// Rows is the height of the block that a terminal shows, with the empty line above it.
+const Rows = 9
+
 // waiting is what the relay has not got to yet. in = out + dropped + waiting.
 func (f *frame) waiting() int64 { return max(0, f.in-f.out-f.dropped) }
 
