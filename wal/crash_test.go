@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -24,16 +25,35 @@ type life struct {
 	truncated uint64 // frames below may be gone
 }
 
-// run does steps to the log on fs: appends, syncs, truncations, clean restarts. Crash hooks look at
-// v while it runs.
-func (v *life) run(t *testing.T, fs vfs.FS, rng *rand.Rand, steps int) {
+// oracle is the life that runs. Crashes read it: they happen on the spare maker's goroutine as well.
+type oracle struct {
+	mu sync.Mutex
+	v  life
+}
+
+func (o *oracle) now() life {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.v
+}
+
+func (o *oracle) set(change func(*life)) life {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(&o.v)
+	return o.v
+}
+
+// run does steps to the log on fs: appends, syncs, truncations, clean restarts.
+func (o *oracle) run(t *testing.T, fs vfs.FS, rng *rand.Rand, steps int) {
 	l, _ := reopen(t, fs, crashSegment)
 	var at []Position // of this life's frames
+	first := o.now().first
+	ack := func(upTo uint64) { o.set(func(v *life) { v.acked = max(v.acked, upTo) }) }
 	sync := func() {
-		upTo := v.next
-		if upTo > v.first {
+		if len(at) > 0 {
 			require.NoError(t, l.Sync(ctx, at[len(at)-1]))
-			v.acked = upTo
+			ack(first + uint64(len(at)))
 		}
 	}
 	for range steps {
@@ -41,23 +61,20 @@ func (v *life) run(t *testing.T, fs vfs.FS, rng *rand.Rand, steps int) {
 		default:
 			for range 1 + rng.IntN(4) {
 				// The number counts as appended before the call: the crash may be in the middle of it.
-				number := v.next
-				v.next++
+				number := o.set(func(v *life) { v.next++ }).next - 1
 				at = append(at, mustAppend(t, l, numbered(number, frameBytes(rng))))
 			}
 		case 6, 7, 8:
 			sync()
 		case 9:
-			if v.acked > v.first {
-				upTo := v.first + rng.Uint64N(v.acked-v.first)
-				v.truncated = max(v.truncated, upTo)
-				require.NoError(t, l.Truncate(at[upTo-v.first]))
+			if acked := o.now().acked; acked > first {
+				upTo := first + rng.Uint64N(acked-first)
+				o.set(func(v *life) { v.truncated = max(v.truncated, upTo) })
+				require.NoError(t, l.Truncate(at[upTo-first]))
 			}
 		case 10:
-			v.acked = max(v.acked, v.first)
-			upTo := v.next
 			require.NoError(t, l.Close())
-			v.acked = upTo
+			ack(first + uint64(len(at)))
 			l, _ = reopen(t, fs, crashSegment)
 		}
 	}
@@ -91,8 +108,10 @@ func crashes(t *testing.T, disk *vfs.MemFS, v life, seed uint64, steps int, pick
 	var all []snapshot
 	rng := newRand(seed)
 	fs := &hookFS{FS: disk}
+	o := &oracle{v: v}
 	crash := func() {
-		all = append(all, snapshot{disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), v})
+		known := o.now() // before the clone: what is acknowledged later need not be in it
+		all = append(all, snapshot{disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), known})
 	}
 	fs.hook = func(n int, _ op) error {
 		if pick(n) {
@@ -100,7 +119,7 @@ func crashes(t *testing.T, disk *vfs.MemFS, v life, seed uint64, steps int, pick
 		}
 		return nil
 	}
-	v.run(t, fs, newRand(seed+1), steps)
+	o.run(t, fs, newRand(seed+1), steps)
 	fs.hook = nil
 	crash()
 	return all
