@@ -129,6 +129,9 @@ func (p *Partition) Forget(key []byte) error {
 		s.begin(s.from())
 		s.enc.Forget(uint64(num), h.Hi, h.Lo)
 	}
+	if len(s.forgotten) >= maxForgets {
+		return s.freeze()
+	}
 	return s.cutFrame()
 }
 
@@ -145,9 +148,6 @@ func (s *shard) forget(f bucketHash) error {
 	}
 	if b.num != s.current().num {
 		s.forgotten[f] = struct{}{}
-		if len(s.forgotten) >= maxForgets {
-			return s.freeze()
-		}
 		return nil
 	}
 	if s.active == nil {

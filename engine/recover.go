@@ -112,6 +112,11 @@ func (e *Engine) replay(pos wal.Position, payload []byte) error {
 	if err := s.apply(pos, &f, (*replayer)(s)); err != nil {
 		return err
 	}
+	if len(s.forgotten) >= maxForgets {
+		if err := s.freeze(); err != nil {
+			return err
+		}
+	}
 	// Long logs fill more tables than memory should hold.
 	for e.unsealed.Load() > e.memory.Load()/2 {
 		if _, err := e.seal(context.Background()); err != nil {
