@@ -86,7 +86,7 @@ func (l *Log) leadLocked() {
 	g, durable, end := l.mu.pending, l.mu.synced, l.mu.end
 	if invariants.Enabled {
 		invariants.Assert(!l.mu.leading && l.mu.poison == nil, "second leader, or a leader of a poisoned log")
-		invariants.Assert(durable < end && len(g.buf) > 0, "nothing to write between %s and %s", durable, end)
+		invariants.Assert(durable < end && len(g.buf) > 0, "a leader with nothing to write")
 	}
 	l.mu.leading = true
 	l.mu.pending, l.mu.idle = l.mu.idle, nil
@@ -153,7 +153,7 @@ func (l *Log) writePiece(buf []byte, durable Position) (frames int, poison *Pois
 	}
 	if invariants.Enabled {
 		invariants.Assert(a.offset%frameAlign == 0 && durable <= at(a.number, a.offset),
-			"frames at %s, but all below %s is durable", at(a.number, a.offset), durable)
+			"frames over what is durable")
 	}
 	if _, err := a.file.WriteAt(buf, a.offset); err != nil {
 		return 0, &PoisonedError{Op: "write", Path: a.path, Err: err}

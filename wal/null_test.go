@@ -13,6 +13,12 @@ func (f nullFS) OpenReadWrite(path string, c vfs.DiskWriteCategory, o ...vfs.Ope
 	return nullFile{inner}, err
 }
 
+func (f nullFS) Create(path string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	inner, err := f.FS.Create(path, c)
+	return nullFile{inner}, err
+}
+
+func (nullFile) Write(p []byte) (int, error)            { return len(p), nil }
 func (nullFile) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 func (nullFile) SyncData() error                        { return nil }
 
