@@ -73,6 +73,23 @@ func TestLinks(t *testing.T) {
 	require.Greater(t, checked, 20)
 }
 
+// TestPaths: every path of the repository that a page quotes is there.
+func TestPaths(t *testing.T) {
+	quoted := regexp.MustCompile("`((?:bench|bloom|cmd|deploy|docs|engine|fuzz|internal|kafka|scripts|wal)/[^` ]*)`")
+	checked := 0
+	for path, text := range pages(t) {
+		for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+			found, err := filepath.Glob(filepath.Join("..", m[1]))
+			require.NoError(t, err)
+			if len(found) == 0 {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+			checked++
+		}
+	}
+	require.Greater(t, checked, 10)
+}
+
 // TestPagesStandAlone: a document must make sense on another machine, to somebody who has this repository only.
 func TestPagesStandAlone(t *testing.T) {
 	local := regexp.MustCompile(`(?:^|[\s("'])(/(?:work|home|root|tmp)/|\.\./shared)|(?:^|\W)DESIGN\.md|SEMANTICS\.md|TO` + `DO\b`)
