@@ -38,7 +38,9 @@ func (x *Index) excise(ctx context.Context, partition uint32, span pebble.KeyRan
 		return err
 	}
 	defer x.leaveWrite()
-	return x.call(func() error { return x.db.Excise(context.Background(), span) })
+	err := x.call(func() error { return x.db.Excise(context.Background(), span) })
+	x.changed()
+	return err
 }
 
 // DiskBytes estimates the bytes on disk of a partition's marks in the buckets

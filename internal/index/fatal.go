@@ -146,7 +146,10 @@ func (x *Index) listener() *pebble.EventListener {
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			x.fail(&CorruptionError{Dir: x.dir, Reason: "file " + info.Path, Cause: info.Details})
 		},
-		CompactionEnd: func(pebble.CompactionInfo) { x.wakeL0() },
+		CompactionEnd: func(pebble.CompactionInfo) {
+			x.wakeL0()
+			x.changed()
+		},
 		TableIngested: func(pebble.TableIngestInfo) { x.wakeL0() },
 	}
 }

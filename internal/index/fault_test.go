@@ -57,6 +57,7 @@ func within(t *testing.T, what string, fn func()) {
 // must be right; an error other than *FailedError must mean that nothing
 // changed; and the store opens again, in the same process, whole.
 func TestFaultAtEveryOperation(t *testing.T) {
+	t.Parallel() // so that its frozen goroutines come after the tests that look for leaks
 	for _, only := range []bool{true, false} {
 		t.Run(fmt.Sprintf("once=%v", only), func(t *testing.T) {
 			var seen outcomes
@@ -174,6 +175,7 @@ func everyCall(x *Index) []error {
 // flight, snapshots held, compactions running, somebody waiting. Every call ends
 // with an answer or an error, and the directory can be opened at once.
 func TestFreeze(t *testing.T) {
+	t.Parallel() // see TestFaultAtEveryOperation
 	for range 20 {
 		mem := vfs.NewMem()
 		var broken atomic.Bool

@@ -24,6 +24,7 @@ type Index struct {
 	gate      *gate  // for Pebble
 	db        *pebble.DB
 	tableOpts sstable.WriterOptions
+	tableSize uint64          // where Ingest splits: tableBytes, less in tests
 	ctx       context.Context // cancelled when Close begins
 
 	// writer is a semaphore of one: Ingest, DropBuckets and DropPartition are
@@ -38,8 +39,14 @@ type Index struct {
 	freezeOnce sync.Once
 	frozen     chan struct{}
 
-	// closer gets iterators that are done with; see closeIterators.
-	closer     chan *pebble.Iterator
+	// The snapshot that readers are cloned from; see snapshot.
+	snap struct {
+		sync.Mutex
+		current *snapshot // nil, or open
+	}
+	gen        atomic.Uint64         // changes of the store
+	closer     chan *pebble.Iterator // iterators that are done with
+	stale      chan struct{}         // a token when gen has changed
 	closerDone chan struct{}
 
 	// L0 changes: see WaitL0.
@@ -65,7 +72,7 @@ type Index struct {
 
 const (
 	tmpDirName  = "ingest-tmp"
-	closerQueue = 128 // iterators waiting to be closed; then Reader.Close waits
+	closerQueue = 16 // iterators waiting to be closed
 )
 
 // Open opens the index in dir, making both when they do not exist. What an
@@ -76,11 +83,13 @@ func Open(dir string, o Options) (*Index, error) {
 		dir:        dir,
 		tmpDir:     o.FS.PathJoin(dir, tmpDirName),
 		opts:       o,
+		tableSize:  tableBytes,
 		fs:         o.FS,
 		writer:     make(chan struct{}, 1),
 		failed:     make(chan struct{}),
 		frozen:     make(chan struct{}),
 		closer:     make(chan *pebble.Iterator, closerQueue),
+		stale:      make(chan struct{}, 1),
 		closerDone: make(chan struct{}),
 	}
 	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError)
@@ -200,6 +209,10 @@ func (x *Index) close() error {
 		<-idle
 	}
 	x.closeReaders()
+	x.snap.Lock()
+	last := x.retireLocked()
+	x.snap.Unlock()
+	x.closeIterator(last)
 	close(x.closer)
 	select {
 	case <-x.closerDone:

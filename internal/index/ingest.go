@@ -69,6 +69,7 @@ func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta) error {
 		return nil
 	}
 	err = x.call(func() error { return x.db.Ingest(context.Background(), b.paths) })
+	x.changed()
 	if err != nil && x.failure() == nil {
 		b.discard() // Pebble removes them only on success
 	}
@@ -161,7 +162,7 @@ func (b *tableBuilder) roll() error {
 	if err := b.ctx.Err(); err != nil {
 		return err
 	}
-	if b.w != nil && b.w.Raw().EstimatedSize() < tableBytes {
+	if b.w != nil && b.w.Raw().EstimatedSize() < b.x.tableSize {
 		return nil
 	}
 	if err := b.finish(); err != nil {

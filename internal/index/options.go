@@ -140,6 +140,7 @@ func (x *Index) pebbleOptions() *pebble.Options {
 	if x.opts.tune != nil {
 		x.opts.tune(p)
 	}
+	p.EnsureDefaults() // the comparer and key schema that our own tables need
 	return p
 }
 

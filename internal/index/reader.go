@@ -22,6 +22,7 @@ type Reader struct {
 	// mu lets Index.Close take the iterator away from a reader in use.
 	mu  sync.Mutex
 	it  *pebble.Iterator // nil when closed
+	of  *snapshot        // that it was cloned from
 	key [keyLen]byte     // scratch of Get
 }
 
@@ -47,12 +48,12 @@ func (x *Index) ResetReader(r *Reader) error {
 	if err := r.Close(); err != nil {
 		return err
 	}
-	it, err := x.db.NewIter(nil)
+	of, it, err := x.acquire()
 	if err != nil {
-		return x.wrap(err)
+		return err
 	}
 	r.mu.Lock()
-	r.it = it
+	r.it, r.of = it, of
 	r.mu.Unlock()
 	x.mu.Lock()
 	head := &x.mu.readers
@@ -112,10 +113,10 @@ func (r *Reader) Close() error {
 	if r.it == nil {
 		return nil
 	}
-	// Handed over before the reader leaves the list: Index.Close closes the
-	// queue of the closer once it finds the list empty.
-	r.x.closeIterator(r.it)
-	r.it = nil
+	// Before the reader leaves the list: Index.Close stops the closer once it
+	// finds the list empty.
+	r.x.release(r.of, r.it)
+	r.it, r.of = nil, nil
 	r.x.mu.Lock()
 	defer r.x.mu.Unlock()
 	r.prev.next, r.next.prev = r.next, r.prev
@@ -134,25 +135,5 @@ func (x *Index) closeReaders() {
 			return
 		}
 		_ = r.Close()
-	}
-}
-
-// closeIterator hands an iterator to the closer. Naive: it.Close() right here.
-// But the last iterator of a version takes DB.mu to give up its files, and a
-// goroutine whose manifest write is just failing will hold DB.mu for ever (see
-// Fatalf): a lookup would hang. The closer may hang in our stead.
-func (x *Index) closeIterator(it *pebble.Iterator) {
-	select {
-	case x.closer <- it:
-	case <-x.frozen: // left behind, with the store
-	}
-}
-
-// closeIterators is the goroutine of the closer; it ends when x.closer is closed.
-func (x *Index) closeIterators() {
-	defer close(x.closerDone)
-	for it := range x.closer {
-		// The error is that of the last seek, which its caller has had.
-		_ = it.Close()
 	}
 }
