@@ -23,7 +23,8 @@ machine: NOECHO_SASL_PASSWORD and NOECHO_HASH_SEED, or their files.
 
 Sizes are written 9Gi, 64MiB, 1GB, 9.66e+09 or in bytes; durations 24h, 90m, 1h30m, 500ms.
 
-SIGTERM and SIGINT make it finish what is under way, commit, and exit with status 0; a second signal ends it at once.
+SIGTERM and SIGINT make it finish what is under way, commit, and exit with status 0; a second signal ends it at once,
+with status 1, and the next start goes on from the last commit.
 Exit status: 0 stopped as asked, 1 something failed while running, 2 the command line or the configuration is wrong.`
 
 const runExample = `  noecho run --brokers b1:9092,b2:9092 --input orders --output orders-unique --group noecho-orders \

@@ -24,6 +24,10 @@ const MetricsMessage = "serving metrics"
 // tailLines of the child's log are kept, to be shown if it ends when it should not.
 const tailLines = 20
 
+// waitDelay is how long the end of the log may come after the end of the process: whatever else has the pipe open must
+// not hold up kill.
+const waitDelay = time.Second
+
 // child is the relay's process.
 type child struct {
 	pid     int
@@ -49,6 +53,7 @@ func startChild(name string, args []string) (*child, error) {
 	cmd.SysProcAttr = childAttr()
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
+	cmd.WaitDelay = waitDelay
 	c := &child{done: make(chan struct{}), started: time.Now()}
 	up := make(chan error)
 	go func() {

@@ -69,8 +69,7 @@ type show struct {
 	kills   int
 	back    time.Duration // how long the last restart took; 0: it is not ready yet
 
-	moments           []moment // what was there when, ascending, one a frame
-	inTrace, outTrace []float64
+	moments []moment // what was there when, ascending, one a frame
 }
 
 // forever is later than any moment.

@@ -39,7 +39,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var out bytes.Buffer
-	err := Run(ctx, Options{Seconds: 3, Rate: 10, Out: &out, Executable: fakeRelay(t, "sleep 60")})
+	err := Run(ctx, Options{Seconds: 3, Rate: 10, Out: &out, Executable: fakeRelay(t, "exec sleep 60")})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
