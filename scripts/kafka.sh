@@ -70,11 +70,20 @@ jvm() {
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# command_of PID prints its command line. A bare Debian has no ps, macOS has no /proc.
+command_of() {
+  if [ -d /proc/self ]; then
+    tr '\0' ' ' <"/proc/$1/cmdline"
+  else
+    ps -p "$1" -o args=
+  fi 2>/dev/null
+}
+
 # alive N: node N's process is ours and runs. The command line is compared because process ids are used again.
 alive() {
   local pid
   pid=$(cat "$run/$1/pid" 2>/dev/null) || return 1
-  ps -p "$pid" -o args= 2>/dev/null | grep -qF "kafka.Kafka $run/$1/server.properties"
+  command_of "$pid" | grep -qF "kafka.Kafka $run/$1/server.properties"
 }
 
 # free_port prints a port nobody listens on, below the range from which clients' ports are drawn: a port from
