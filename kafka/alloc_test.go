@@ -23,7 +23,7 @@ func TestKeyAllocs(t *testing.T) {
 func TestBatchAllocs(t *testing.T) {
 	compressor, err := kgo.DefaultCompressor(kgo.SnappyCompression())
 	require.NoError(t, err)
-	b := builder{prefix: []byte(sourcePrefix("orders", 0)), compressor: compressor, limit: 1 << 20}
+	b := builder{prefix: []byte(sourcePrefix("orders", 0)), compressor: compressor}
 	r := &kgo.Record{Key: []byte("key"), Value: make([]byte, 100), Timestamp: time.UnixMilli(1), Headers: []kgo.RecordHeader{{Key: "id", Value: []byte("1")}}}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		for range 100 {

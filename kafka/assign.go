@@ -25,7 +25,7 @@ func (r *Relay) assigned(_ context.Context, _ *kgo.Client, parts map[string][]in
 		if !stopping {
 			r.mu.workers[part] = w
 		}
-		r.shareQueues(len(r.mu.workers))
+		r.shareMemory(len(r.mu.workers))
 		r.mu.Unlock()
 		if stopping {
 			_ = state.Close()
@@ -44,11 +44,7 @@ func (r *Relay) newWorker(part int32, state partition) *worker {
 	w.lane.acked = w.acked
 	w.highWater.Store(-1)
 	w.committed.Store(-1)
-	limit := r.cfg.BatchBytes
-	if known := r.maxMessage.Load(); known > 0 {
-		limit = min(limit, int(known))
-	}
-	w.build = builder{prefix: []byte(sourcePrefix(r.cfg.Input, part)), compressor: r.compressor, limit: limit}
+	w.build = builder{prefix: []byte(sourcePrefix(r.cfg.Input, part)), compressor: r.compressor}
 	return w
 }
 
@@ -166,7 +162,7 @@ func (r *Relay) release(ctx context.Context, parts []int32, drain bool) error {
 	if len(workers) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RebalanceTimeout*3/4)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RebalanceTimeout/2)
 	defer cancel()
 	r.stopWorkers(ctx, workers, drain)
 
@@ -211,7 +207,7 @@ func (r *Relay) forget(w *worker) {
 	r.mu.Lock()
 	delete(r.mu.workers, w.part)
 	w.count.addTo(&r.mu.totals)
-	r.shareQueues(len(r.mu.workers))
+	r.shareMemory(len(r.mu.workers))
 	r.mu.Unlock()
 	if w.full.Load() == paused {
 		r.resumeFetch(w.part) // the client remembers a pause beyond the assignment

@@ -11,66 +11,69 @@ import (
 // it has buffered of a paused partition and fetches it again after, and when the relay as a whole is the slower side
 // (catching up: always), all partitions would be paused and resumed all the time, fetching much twice.
 //
-// So the poll loop first waits a moment. Where all are busy alike, the crowded partitions get under their bound in that
-// time and nothing is paused; the client's own buffer fills and its fetching stops by itself. A partition that stays
-// crowded is paused, and costs the others that moment once.
-const crowdedGrace = 100 * time.Millisecond
+// So from half the bound on a queue is crowded, and the poll loop does not poll: the client's own buffer fills, and its
+// fetching stops by itself. It waits as long as every partition has work. When one has none, it may be starving behind
+// the crowded ones, or have no input; the loop cannot know, so it polls every few milliseconds, and the crowded queues
+// grow by a fetch each time. Only one that gets to its bound in this way is paused.
+const starvingPause = 10 * time.Millisecond
 
-// fullness of a worker's queue.
+// fullness of a worker's queue. It goes back to notFull at a quarter of the bound.
 const (
 	notFull uint32 = iota
-	crowded        // at its bound: the poll loop waits
-	paused         // fetching is paused
+	crowded        // at half its bound or more
+	paused         // was at its bound: fetching is paused
 )
 
-// pushBack returns when no queue is crowded, pausing those that stay so. Called by the poll loop, with rebalances allowed.
+// pushBack returns when it is time to poll. Called by the poll loop, with rebalances allowed.
 func (r *Relay) pushBack(ctx context.Context) {
-	full := r.crowded()
-	if len(full) == 0 {
-		return
-	}
-	grace := time.NewTimer(crowdedGrace)
-	defer grace.Stop()
-	for len(full) > 0 {
+	for {
+		wait, starving := r.crowding()
+		if !wait {
+			return
+		}
+		var late <-chan time.Time
+		if starving {
+			late = time.After(starvingPause)
+		}
 		select {
 		case <-r.relief:
-			full = r.crowded()
 		case <-ctx.Done():
 			return
-		case <-grace.C:
-			for _, w := range full {
-				r.pauseFetch(w)
-			}
+		case <-late:
 			return
 		}
 	}
 }
 
-func (r *Relay) crowded() (full []*worker) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, w := range r.mu.workers {
-		if w.full.Load() == crowded {
-			full = append(full, w)
+// crowding pauses the queues at their bound, and says whether others are crowded and whether some have no work.
+func (r *Relay) crowding() (wait, starving bool) {
+	bound := r.queueBound.Load()
+	for _, w := range r.workers() {
+		switch size := w.queue.bytes.Load(); {
+		case w.full.Load() == crowded && size >= bound:
+			r.pauseFetch(w)
+		case w.full.Load() == crowded:
+			wait = true
+		case size == 0:
+			starving = true
 		}
 	}
-	return full
+	return wait, starving
 }
 
-// relieved is told by a worker that its queue is down to half its bound, and what it was before.
+// relieved is told by a worker that its queue is down to a quarter of its bound and what it was before, or that it is empty.
 func (r *Relay) relieved(part int32, was uint32) {
-	switch was {
-	case crowded:
-		select {
-		case r.relief <- struct{}{}:
-		default:
-		}
-	case paused:
+	if was == paused {
 		r.resumeFetch(part)
+		return
+	}
+	select {
+	case r.relief <- struct{}{}:
+	default:
 	}
 }
 
-// pauseFetch pauses a partition that is crowded still. pauseMu is held over the mark and the call: a worker that sees the
+// pauseFetch pauses a partition that is crowded. pauseMu is held over the mark and the call: a worker that sees the
 // mark and wants to resume waits for it, so its resume cannot come before the pause and leave the partition paused for ever.
 func (r *Relay) pauseFetch(w *worker) {
 	r.pauseMu.Lock()
@@ -93,7 +96,14 @@ func (r *Relay) resumeFetch(part int32) {
 	r.cl.ResumeFetchPartitions(map[string][]int32{r.cfg.Input: {part}})
 }
 
-// shareQueues divides the bound of all queues among n partitions.
-func (r *Relay) shareQueues(n int) {
-	r.queueBound.Store(max(1, min(r.cfg.QueueBytes, r.cfg.TotalQueueBytes/int64(max(1, n)))))
+// shareMemory divides what all queues may hold among n partitions, and makes their batches smaller where they are many:
+// each partition holds up to half a dozen, open, pending and spare. Many small ones share a request.
+func (r *Relay) shareMemory(n int) {
+	share := r.cfg.TotalQueueBytes / int64(max(1, n))
+	r.queueBound.Store(max(1, min(r.cfg.QueueBytes, share)))
+	limit := min(int64(r.cfg.BatchBytes), max(64<<10, share/8))
+	if known := r.maxMessage.Load(); known > 0 {
+		limit = min(limit, known)
+	}
+	r.batchLimit.Store(limit)
 }

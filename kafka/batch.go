@@ -39,7 +39,6 @@ type batch struct {
 type builder struct {
 	prefix     []byte // of the source header's value: "topic/partition/"
 	compressor kgo.Compressor
-	limit      int // of raw, at which the caller seals
 
 	raw      []byte // encoded records, not compressed
 	records  int
@@ -55,9 +54,9 @@ type builder struct {
 // empty says whether nothing is waiting to be sealed.
 func (b *builder) empty() bool { return b.records == 0 }
 
-// full says whether a record of that encoded size should go into another batch than the open one.
-func (b *builder) full(size int) bool {
-	return b.records > 0 && batchHeader+len(b.raw)+size > b.limit
+// full says whether a record of that encoded size would take the open batch, before compression, over limit.
+func (b *builder) full(size, limit int) bool {
+	return b.records > 0 && batchHeader+len(b.raw)+size > limit
 }
 
 // sizeBound returns an upper bound of what append adds for r, in bytes.

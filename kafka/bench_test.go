@@ -114,6 +114,7 @@ func (f *field) noecho(b *testing.B) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
 	b.ReportAllocs()
+	used := processorTime()
 	b.ResetTimer()
 	go func() { done <- r.Run(ctx) }()
 	for {
@@ -130,7 +131,8 @@ func (f *field) noecho(b *testing.B) {
 	stop()
 	require.NoError(b, <-done)
 	b.StopTimer()
-	b.ReportMetric(float64(f.n)/b.Elapsed().Seconds(), "records/s")
+	f.report(b, used)
+	b.ReportMetric(float64(r.Stats().Pauses), "pauses")
 	totals := r.Stats().Totals
 	require.EqualValues(b, f.n, totals.Unique+totals.Redelivery+totals.Duplicate)
 	b.ReportMetric(float64(totals.Duplicate)/float64(f.n), "dropped/op")
@@ -139,6 +141,7 @@ func (f *field) noecho(b *testing.B) {
 // bare measures the same with the client alone.
 func (f *field) bare(b *testing.B) {
 	b.ReportAllocs()
+	used := processorTime()
 	b.ResetTimer()
 	cl, err := kgo.NewClient(f.seeds, kgo.ConsumerGroup(f.in), kgo.ConsumeTopics(f.in), kgo.DisableAutoCommit(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(100_000))
@@ -168,5 +171,10 @@ func (f *field) bare(b *testing.B) {
 	require.NoError(b, cl.CommitUncommittedOffsets(ctx))
 	b.StopTimer()
 	require.Nil(b, failed.Load())
+	f.report(b, used)
+}
+
+func (f *field) report(b *testing.B, used time.Duration) {
 	b.ReportMetric(float64(f.n)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(processorTime()-used)/float64(f.n), "cpu-ns/op")
 }

@@ -22,6 +22,7 @@ func (r *Relay) options() []kgo.Opt {
 		}
 	}
 	return append(append([]kgo.Opt(nil), r.cfg.Client...),
+		kgo.WithHooks(r.cfg.Hooks...),
 		kgo.ConsumerGroup(r.cfg.Group),
 		kgo.ConsumeTopics(r.cfg.Input),
 		kgo.InstanceID(r.cfg.InstanceID),

@@ -77,7 +77,7 @@ func TestBatchRoundTrip(t *testing.T) {
 			require.NoError(t, err)
 			decompressor := kgo.DefaultDecompressor()
 			rapid.Check(t, func(t *rapid.T) {
-				b := builder{prefix: []byte(sourcePrefix("in", 2)), compressor: compressor, limit: 1 << 20}
+				b := builder{prefix: []byte(sourcePrefix("in", 2)), compressor: compressor}
 				for range 2 { // the second is built in the first one's memory
 					records := drawRecords(t)
 					bound := 0

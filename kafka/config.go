@@ -25,8 +25,11 @@ type RelayConfig struct {
 	// Engine holds the state. The relay claims the partitions that it is assigned and closes their handles; the caller
 	// closes the engine, after Run has returned.
 	Engine *engine.Engine
-	// Client options: seed brokers, TLS, SASL, logger, hooks. They go first, so that the relay's own win.
+	// Client options: seed brokers, TLS, SASL, logger. They go first, so that the relay's own win. Several clients are made
+	// with them, one for Preflight and one for each restore besides the relay's own.
 	Client []kgo.Opt
+	// Hooks of the relay's own client, for metrics. Hooks that register themselves somewhere belong here, not in Client.
+	Hooks []kgo.Hook
 
 	Input, Output string
 	Group         string
@@ -42,14 +45,15 @@ type RelayConfig struct {
 	// (reading only: the output's tail is recovered).
 	CommitInterval time.Duration
 	// SessionTimeout, default 45 s, and RebalanceTimeout, default 60 s, are the group's. Revoked partitions are drained
-	// within three quarters of the latter.
+	// within half of the latter.
 	SessionTimeout, RebalanceTimeout time.Duration
 	// SettleWait is the pause between two looks at the output's end after a stop that was not clean; default 250 ms.
 	// A request of a killed predecessor that is still under way for longer than that may repeat records.
 	SettleWait time.Duration
 
-	// QueueBytes bounds the keys, values and headers waiting in a partition's queue; default 8 MiB. At the bound the
-	// partition's fetching is held up, at half of it goes on. One poll may overshoot it.
+	// QueueBytes bounds the keys, values and headers waiting in a partition's queue; default 16 MiB. At half of it the
+	// relay polls no more while all partitions have work, at the bound the partition's fetching is paused. One poll may
+	// overshoot it.
 	QueueBytes int64
 	// TotalQueueBytes bounds the queues together; default 512 MiB. With many partitions each one's share is smaller.
 	TotalQueueBytes int64
@@ -57,8 +61,8 @@ type RelayConfig struct {
 	FetchPartitionBytes int32
 	// DecompressBytes bounds a batch of the input after decompression; default 128 MiB. A larger one stops the relay.
 	DecompressBytes int64
-	// BatchBytes is the size at which a batch for the output is closed, before compression; default 1,000,000, and never
-	// more than the output's max.message.bytes.
+	// BatchBytes is the size at which a batch for the output is closed, before compression; default 1,000,000, less with
+	// more than 64 partitions, and never more than the output's max.message.bytes.
 	BatchBytes int
 	// Compression of the output, the first that the client knows; default snappy.
 	Compression []kgo.CompressionCodec
@@ -74,7 +78,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.RebalanceTimeout, 60*time.Second)
 	def(&c.SettleWait, 250*time.Millisecond)
-	def(&c.QueueBytes, 8<<20)
+	def(&c.QueueBytes, 16<<20)
 	def(&c.TotalQueueBytes, 512<<20)
 	def(&c.FetchPartitionBytes, 1<<20)
 	def(&c.DecompressBytes, 128<<20)

@@ -57,7 +57,7 @@ func TestRevoke(t *testing.T) {
 		}
 	})
 	for range 3 {
-		w.eventually("all mine", func() bool { return len(l.relay.Stats().Partitions) == 4 })
+		w.eventually("all mine, and claimed", func() bool { s := l.relay.Stats(); return len(s.Partitions) == 4 && s.Ready() })
 		g := w.guest()
 		w.eventually("some revoked", func() bool { return len(l.relay.Stats().Partitions) == 2 })
 		mine := make(map[int32]bool)

@@ -128,6 +128,21 @@ func (k *KeyExtractor) Append(dst []byte, r *kgo.Record) (key []byte, ok bool) {
 	return key, true
 }
 
+// borrow returns the record's key without copying it where it lies in the record as it is, and otherwise at the end of
+// arena. A key in the arena stays valid when a later call moves the arena: the old memory is left as it is.
+func (k *KeyExtractor) borrow(arena []byte, r *kgo.Record) (key, grown []byte, ok bool) {
+	if len(k.parts) == 1 {
+		switch k.parts[0].kind {
+		case keyKey:
+			return r.Key, arena, len(r.Key) > 0
+		case keyValue:
+			return r.Value, arena, len(r.Value) > 0
+		}
+	}
+	grown, ok = k.Append(arena, r)
+	return grown[len(arena):], grown, ok
+}
+
 // append appends one part, with its length before it when prefixed.
 func (p *keyPart) append(dst []byte, r *kgo.Record, prefixed bool) ([]byte, bool) {
 	switch p.kind {

@@ -30,6 +30,11 @@ func TestKey(t *testing.T) {
 			want = ""
 		}
 		require.Equal(t, "dst:"+want, string(got), spec)
+		borrowed, _, has := key(t, spec).borrow([]byte("arena"), r)
+		require.Equal(t, ok, has, spec)
+		if ok {
+			require.Equal(t, want, string(borrowed), spec)
+		}
 	}
 	f("key", "k", true)
 	f("value", string(r.Value), true)

@@ -39,16 +39,23 @@ func (q *queue) push(records []*kgo.Record) {
 	q.bytes.Add(size)
 }
 
-// take removes and returns up to n records: a part of the oldest slice. A slice's bytes count until its last record
-// goes; so the bound errs to the safe side.
-func (q *queue) take(n int) []*kgo.Record {
+// take removes and returns a part of the oldest slice: up to n records, and no more than fill about size bytes. A slice's
+// bytes count until its last record goes; so the bound errs to the safe side.
+func (q *queue) take(n, size int) []*kgo.Record {
 	if len(q.slices) == 0 {
 		return nil
 	}
 	head := &q.slices[0]
-	taken := head.records[:min(n, len(head.records))]
-	head.records = head.records[len(taken):]
-	q.records.Add(-int64(len(taken)))
+	n = min(n, len(head.records))
+	for i, r := range head.records[:n] {
+		if size -= len(r.Key) + len(r.Value); size < 0 {
+			n = i + 1
+			break
+		}
+	}
+	taken := head.records[:n]
+	head.records = head.records[n:]
+	q.records.Add(-int64(n))
 	if len(head.records) == 0 {
 		q.bytes.Add(-head.bytes)
 		copy(q.slices, q.slices[1:])

@@ -36,6 +36,7 @@ type Relay struct {
 
 	maxMessage     atomic.Int64 // max.message.bytes of the output; 0: not known
 	queueBound     atomic.Int64 // bytes a queue may hold: the share of one partition
+	batchLimit     atomic.Int64 // bytes at which a batch is closed
 	commits        atomic.Int64
 	commitFailures atomic.Int64
 	pauses         atomic.Int64
@@ -75,7 +76,7 @@ func newRelay(cfg RelayConfig, s store) (*Relay, error) {
 	r := &Relay{cfg: cfg, store: s, log: cfg.Logger, compressor: compressor, relief: make(chan struct{}, 1), connected: make(chan struct{})}
 	r.mu.workers = make(map[int32]*worker)
 	r.broken, r.breakWith = context.WithCancelCause(context.Background())
-	r.shareQueues(1)
+	r.shareMemory(1)
 	return r, nil
 }
 
@@ -238,12 +239,7 @@ func (w *worker) stats() PartitionStats {
 		Committed: w.committed.Load(), Lag: -1,
 	}
 	w.mu.Lock()
-	s.Next = w.handled
-	if len(w.pending) > 0 {
-		s.Next = w.pending[0].first
-	} else if w.open >= 0 {
-		s.Next = w.open
-	}
+	s.Next = w.nextLocked()
 	w.mu.Unlock()
 	if high := w.highWater.Load(); high >= 0 {
 		s.Lag = max(0, high-s.Next)

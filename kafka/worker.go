@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	chunkRecords = 1024 // decided together
-	maxPending   = 4    // sealed batches of a partition that are not acknowledged; beyond that the worker waits
+	chunkRecords = 1024      // decided together, so that the engine can look several keys up at a time,
+	chunkBytes   = 128 << 10 // but no more than stay in the cache from the key to the output's batch
+	maxPending   = 4         // sealed batches of a partition that are not acknowledged; beyond that the worker waits
 )
 
 // worker relays one assigned partition: one goroutine takes records from the queue, has them decided, and builds the
@@ -39,7 +40,7 @@ type worker struct {
 	// Owned by run.
 	build    builder
 	arena    []byte
-	ends     []int // of each record's key in arena; -1: no key
+	keyed    []bool // which records of the chunk have a key
 	recs     []engine.Record
 	verdicts []engine.Verdict
 
@@ -94,14 +95,19 @@ type position struct {
 func (w *worker) position() position {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := w.handled
+	next := w.nextLocked()
+	return position{next: next, meta: metadata{out: w.resume.out(next, w.lastOut), rewound: next < w.resume.state}}
+}
+
+// nextLocked returns the offset below which all is in the output, or dropped.
+func (w *worker) nextLocked() int64 {
 	switch {
 	case len(w.pending) > 0:
-		next = w.pending[0].first
+		return w.pending[0].first
 	case w.open >= 0:
-		next = w.open
+		return w.open
 	}
-	return position{next: next, meta: metadata{out: w.resume.out(next, w.lastOut), rewound: next < w.resume.state}}
+	return w.handled
 }
 
 // feed hands over what one fetch brought. Called by the poll loop.
@@ -109,7 +115,7 @@ func (w *worker) feed(records []*kgo.Record, bound int64) {
 	w.mu.Lock()
 	if !w.draining && !w.killed {
 		w.queue.push(records)
-		if w.queue.bytes.Load() >= bound && w.full.Load() == notFull {
+		if w.queue.bytes.Load() >= bound/2 && w.full.Load() == notFull {
 			w.full.Store(crowded)
 		}
 	}
@@ -147,6 +153,8 @@ func (w *worker) kill() {
 
 // acked takes the producer's word that b lies in the output from base on. Called by the producer, in order.
 func (w *worker) acked(b *batch, base int64) {
+	w.count.produced.Add(uint64(b.records))
+	w.count.producedBytes.Add(uint64(len(b.wire)))
 	w.mu.Lock()
 	w.pending = append(w.pending[:0], w.pending[1:]...)
 	w.spare = append(w.spare, b)
@@ -154,9 +162,7 @@ func (w *worker) acked(b *batch, base int64) {
 	// What run last stored in handled may be older than b: it stores once a chunk. lastOut without handled would say that
 	// nothing from handled on is in the output below lastOut, and a crash right after the commit would repeat b.
 	w.handled = max(w.handled, b.last+1)
-	w.mu.Unlock()
-	w.count.produced.Add(uint64(b.records))
-	w.count.producedBytes.Add(uint64(len(b.wire)))
+	w.mu.Unlock() // b is the builder's from here on
 	w.signal()
 }
 
@@ -207,18 +213,19 @@ func (w *worker) failed(err error) {
 // next takes the next chunk. idle: if there is none, there is nothing to wait for either. finished: drained.
 func (w *worker) next() (chunk []*kgo.Record, idle, finished bool) {
 	w.mu.Lock()
-	chunk = w.queue.take(chunkRecords)
+	chunk = w.queue.take(chunkRecords, chunkBytes)
 	was := w.full.Load()
-	if was != notFull && w.queue.bytes.Load() <= w.r.queueBound.Load()/2 {
+	relief := len(chunk) == 0 || was != notFull && w.queue.bytes.Load() <= w.r.queueBound.Load()/4
+	if relief {
 		w.full.Store(notFull)
-	} else {
-		was = notFull
 	}
 	idle = w.draining || len(w.pending) == 0
 	finished = w.draining && len(w.pending) == 0 && len(chunk) == 0 && w.build.empty()
 	w.drained = finished
 	w.mu.Unlock()
-	w.r.relieved(w.part, was)
+	if relief {
+		w.r.relieved(w.part, was)
+	}
 	return chunk, idle, finished
 }
 
@@ -233,7 +240,7 @@ func (w *worker) relay(chunk []*kgo.Record) error {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		if w.ends[i] < 0 {
+		if !w.keyed[i] {
 			if w.r.cfg.OnMissingKey == MissingDrop {
 				noKey++
 				continue
@@ -273,31 +280,24 @@ func (w *worker) relay(chunk []*kgo.Record) error {
 	w.count.noKey.Add(noKey)
 	w.count.bypassed.Add(bypassed)
 	w.count.already.Add(already)
+	clear(w.recs) // keys hold on to what was fetched, and the next chunk of a quiet partition may be hours away
 	return nil
 }
 
 // check extracts the keys of a chunk and asks for the verdicts, one for each record that has a key.
 func (w *worker) check(chunk []*kgo.Record) error {
-	w.arena, w.ends, w.recs = w.arena[:0], w.ends[:0], w.recs[:0]
+	w.arena, w.keyed, w.recs = w.arena[:0], w.keyed[:0], w.recs[:0]
 	for _, r := range chunk {
-		end := -1
+		ok := false
 		if !r.Attrs.IsControl() {
-			var ok bool
-			if w.arena, ok = w.r.cfg.Key.Append(w.arena, r); ok {
-				end = len(w.arena)
+			var key []byte
+			if key, w.arena, ok = w.r.cfg.Key.borrow(w.arena, r); ok {
+				w.recs = append(w.recs, engine.Record{Key: key, Offset: r.Offset, Timestamp: timestamp(r)})
 			} else if w.r.cfg.OnMissingKey == MissingFail {
 				return &MissingKeyError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: w.r.cfg.Key.String()}
 			}
 		}
-		w.ends = append(w.ends, end)
-	}
-	// Only now do the keys stay where they are: appending moved the arena.
-	from := 0
-	for i, r := range chunk {
-		if w.ends[i] >= 0 {
-			w.recs = append(w.recs, engine.Record{Key: w.arena[from:w.ends[i]], Offset: r.Offset, Timestamp: timestamp(r)})
-			from = w.ends[i]
-		}
+		w.keyed = append(w.keyed, ok)
 	}
 	verdicts, err := w.state.Check(w.recs, w.verdicts[:0])
 	w.verdicts = verdicts
@@ -310,7 +310,7 @@ func (w *worker) check(chunk []*kgo.Record) error {
 // put adds a record to the open batch, sealing it first when it is full. It waits while too many batches are pending.
 func (w *worker) put(r *kgo.Record) error {
 	size := w.build.sizeBound(r)
-	if w.build.full(size) {
+	if w.build.full(size, int(w.r.batchLimit.Load())) {
 		if err := w.seal(); err != nil {
 			return err
 		}

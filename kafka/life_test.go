@@ -1,0 +1,242 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
+)
+
+// network dials for one life, and can be cut: all at once, for ever.
+type network struct {
+	mu    sync.Mutex
+	dead  bool
+	conns []net.Conn
+}
+
+var errCut = errors.New("network cut")
+
+func (n *network) dial(ctx context.Context, network, host string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, host)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dead {
+		_ = conn.Close()
+		return nil, errCut
+	}
+	n.conns = append(n.conns, conn)
+	return conn, nil
+}
+
+func (n *network) cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dead = true
+	for _, conn := range n.conns {
+		_ = conn.Close()
+	}
+}
+
+// life is one relay from its start to its end.
+type life struct {
+	w      *world
+	net    *network
+	e      *engine.Engine
+	relay  *Relay
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // of Run, valid once done is closed
+
+	once sync.Once
+	dead chan struct{} // closed when the crash is complete: what the life does from then on is nobody's business
+}
+
+var errCrash = errors.New("crash")
+
+// hooks lets a test stand between the relay and the engine. A nil function does nothing.
+type hooks struct {
+	check  func(part int32) error
+	before func(part int32, next int64) error // Commit
+	after  func(part int32, next int64) error
+}
+
+type hookedStore struct {
+	engineStore
+	h *hooks
+}
+
+func (s hookedStore) Partition(topic string, part int32) (partition, error) {
+	p, err := s.engineStore.Partition(topic, part)
+	if err != nil {
+		return nil, err
+	}
+	return &hookedPartition{p, part, s.h}, nil
+}
+
+type hookedPartition struct {
+	partition
+	part int32
+	h    *hooks
+}
+
+func (p *hookedPartition) Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error) {
+	if p.h.check != nil {
+		if err := p.h.check(p.part); err != nil {
+			return dst, err
+		}
+	}
+	return p.partition.Check(recs, dst)
+}
+
+func (p *hookedPartition) Commit(ctx context.Context, next int64) error {
+	if p.h.before != nil {
+		if err := p.h.before(p.part, next); err != nil {
+			return err
+		}
+	}
+	if err := p.partition.Commit(ctx, next); err != nil {
+		return err
+	}
+	if p.h.after != nil {
+		return p.h.after(p.part, next)
+	}
+	return nil
+}
+
+// config is small in everything, so that queues fill, batches close and commits come often.
+func (w *world) config(n *network) RelayConfig {
+	cfg := RelayConfig{
+		Client: []kgo.Opt{kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(n.dial)},
+		Input:  testIn, Output: testOut, Group: testGroup, CommitInterval: 5 * time.Millisecond, SettleWait: 10 * time.Millisecond,
+		BatchBytes: 4 << 10,
+	}
+	cfg.Key, _ = ParseKey("key")
+	if os.Getenv("NOECHO_TEST_LOG") != "" {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return cfg
+}
+
+func (w *world) engineOptions() engine.Options {
+	return engine.Options{Window: 24 * time.Hour, FS: w.fs, MaxClockLead: -1, MemoryBytes: 4 << 20, CacheBytes: 1 << 20, SegmentBytes: 1 << 20}
+}
+
+// prepare opens the engine and makes a relay, which start runs.
+func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
+	w.t.Helper()
+	e, err := engine.Open("data", w.engineOptions())
+	require.NoError(w.t, err)
+	l := &life{w: w, net: &network{}, e: e, done: make(chan struct{}), dead: make(chan struct{})}
+	cfg := w.config(l.net)
+	if edit != nil {
+		edit(&cfg)
+	}
+	if h == nil {
+		h = &hooks{}
+	}
+	l.relay, err = newRelay(cfg, hookedStore{engineStore{e}, h})
+	require.NoError(w.t, err)
+	return l
+}
+
+func (l *life) start() *life {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	go func() {
+		defer close(l.done)
+		l.err = l.relay.Run(ctx)
+	}()
+	l.w.t.Cleanup(func() { cancel(); <-l.done; _ = l.e.Close() })
+	return l
+}
+
+func (w *world) start(h *hooks, edit func(*RelayConfig)) *life { return w.prepare(h, edit).start() }
+
+// stop is SIGTERM.
+func (l *life) stop() {
+	l.w.t.Helper()
+	l.cancel()
+	<-l.done
+	require.NoError(l.w.t, l.err)
+	require.NoError(l.w.t, l.e.Close())
+}
+
+// die is kill -9, or a power failure: from this moment on nothing leaves the process, and the next life finds the disk
+// as it is now, with what was not synced there by the given chance. It may be called from any goroutine, many times.
+func (l *life) die(percent int, seed uint64) {
+	l.once.Do(func() {
+		l.net.cut()
+		l.w.fs = l.w.fs.Crash(percent, seed)
+		close(l.dead)
+		l.relay.fail(errCrash)
+	})
+}
+
+// bury waits for a life that died.
+func (l *life) bury() {
+	l.w.t.Helper()
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		require.Fail(l.w.t, "the relay did not end")
+	}
+	require.Error(l.w.t, l.err)
+	select {
+	case <-l.dead:
+	default:
+		require.ErrorIs(l.w.t, l.err, errCrash)
+	}
+	_ = l.e.Close()
+}
+
+// idle says whether the relay has handled all that was fed, or has ended.
+func (l *life) idle() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+	}
+	stats := l.relay.Stats()
+	if len(stats.Partitions) != int(l.w.parts) || !stats.Ready() {
+		return false
+	}
+	for _, p := range stats.Partitions {
+		if fed := l.w.fed[p.Partition]; len(fed) > 0 && p.Next <= fed[len(fed)-1].Offset {
+			return false
+		}
+	}
+	return true
+}
+
+// settle waits until all that was fed is handled and committed.
+func (l *life) settle() {
+	l.w.t.Helper()
+	l.w.eventually("all handled and committed", func() bool {
+		if !l.idle() {
+			return false
+		}
+		for _, p := range l.relay.Stats().Partitions {
+			if len(l.w.fed[p.Partition]) > 0 && p.Committed != p.Next {
+				return false
+			}
+		}
+		return true
+	})
+	select {
+	case <-l.done:
+		require.NoError(l.w.t, l.err, "the relay ended")
+	default:
+	}
+}
