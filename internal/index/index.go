@@ -11,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"noecho/internal/invariants"
 )
 
 // Index is an exact, ordered map from (partition, bucket, hash) to offset on
@@ -76,7 +78,9 @@ const (
 )
 
 // Open opens the index in dir, making both when they do not exist. What an
-// earlier process left half ingested is removed.
+// earlier process left half ingested is removed. Pebble locks dir, but what is
+// read and noted about its manifest happens outside of that lock: a caller that
+// may meet another process holds a lock of its own around Open and Close.
 func Open(dir string, o Options) (*Index, error) {
 	o = o.withDefaults()
 	x := &Index{
@@ -97,6 +101,10 @@ func Open(dir string, o Options) (*Index, error) {
 	x.l0.changed = make(chan struct{})
 	x.mu.readers.prev, x.mu.readers.next = &x.mu.readers, &x.mu.readers
 
+	if err := x.checkManifest(); err != nil {
+		x.stop()
+		return nil, fmt.Errorf("open: %w", err)
+	}
 	p := x.pebbleOptions()
 	err := x.call(func() (err error) {
 		x.db, err = pebble.Open(dir, p)
@@ -179,6 +187,7 @@ func (x *Index) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.mu.active--
+	invariants.Assert(x.mu.active >= 0, "a call left that had not entered")
 	if x.mu.active == 0 && x.mu.idle != nil {
 		close(x.mu.idle)
 		x.mu.idle = nil
@@ -219,6 +228,12 @@ func (x *Index) close() error {
 	case <-x.frozen:
 	}
 	err := x.call(x.db.Close)
+	if err == nil && x.failure() == nil && !x.opts.ReadOnly {
+		if err := x.noteManifest(); err != nil {
+			// Nothing is lost: the next Open checks less.
+			x.opts.Logger.Warn("index: cannot note the manifest's checksum", "dir", x.dir, "err", err)
+		}
+	}
 	// A failure may come from db.Close itself, so it is looked at last.
 	return errors.Join(x.failure(), notFailure(err), x.abandon())
 }

@@ -1,6 +1,10 @@
 package index
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"github.com/cockroachdb/pebble/v2"
+
+	"noecho/internal/invariants"
+)
 
 // snapshot is an iterator that nobody moves, and that every reader of the same
 // version of the store is cloned from.
@@ -61,6 +65,7 @@ func (x *Index) release(s *snapshot, it *pebble.Iterator) {
 	_ = it.Close() // its error is that of the last seek, which Get has returned
 	x.snap.Lock()
 	s.refs--
+	invariants.Assert(s.refs >= 0, "snapshot released more often than acquired")
 	var old *pebble.Iterator
 	if s == x.snap.current && s.gen != x.gen.Load() {
 		old = x.retireLocked()
