@@ -39,7 +39,7 @@ func take(t testing.TB, p *engine.Partition, offset int64, keys ...string) {
 func TestIdlePartitionLetsTheLogGo(t *testing.T) {
 	e, ps := pressed(t, 2, func(o *engine.Options) { o.TableKeys = 64 })
 	take(t, ps[0], 0, "idle")
-	for i := range int64(400) {
+	for i := range int64(scaled(400)) {
 		take(t, ps[1], 100*i, keys(key("k", i)+"-", 100)...)
 	}
 	require.Eventually(t, func() bool { return e.Metrics().WAL.Bytes <= 48<<10 }, waitFor, pollEvery)
@@ -52,7 +52,7 @@ func TestIdlePartitionLetsTheLogGo(t *testing.T) {
 func TestNothingButDuplicates(t *testing.T) {
 	e, ps := pressed(t, 1, func(*engine.Options) {})
 	take(t, ps[0], 0, "k")
-	for i := range int64(3000) {
+	for i := range int64(scaled(3000)) {
 		take(t, ps[0], 1+i, "k")
 	}
 	require.Eventually(t, func() bool { return e.Metrics().WAL.Bytes <= 48<<10 }, waitFor, pollEvery)
@@ -61,17 +61,17 @@ func TestNothingButDuplicates(t *testing.T) {
 
 // TestManySmallTables: 200 partitions share a megabyte. None of their tables is ever full, and memory is bounded all the same.
 func TestManySmallTables(t *testing.T) {
-	const partitions, pages = 200, 4 * 512 * 24
-	e, ps := pressed(t, partitions, func(o *engine.Options) { o.MemoryBytes, o.WALBytes = 1<<20, 64<<20 })
+	partitions, pages := int64(scaled(200)), int64(4*512*24)
+	e, ps := pressed(t, int32(partitions), func(o *engine.Options) { o.MemoryBytes, o.WALBytes = 1<<20, 64<<20 })
 	for round := range int64(10) {
 		for _, p := range ps {
 			_, err := p.Check(batch(300*round, 0, keys(key("k", round)+"-", 300)...), nil)
 			require.NoError(t, err)
 		}
 		// Twice the budget: the keeper runs beside us.
-		require.Eventually(t, func() bool { return e.Metrics().TableBytes <= 2*partitions*pages }, waitFor, pollEvery)
+		require.Eventually(t, func() bool { return e.Metrics().TableBytes <= 2*max(partitions*pages, 1<<20) }, waitFor, pollEvery)
 	}
-	require.Eventually(t, func() bool { return e.Metrics().TableBytes <= partitions*pages }, waitFor, pollEvery)
+	require.Eventually(t, func() bool { return e.Metrics().TableBytes <= max(partitions*pages, 1<<20) }, waitFor, pollEvery)
 	for _, p := range ps {
 		out, err := p.Check(batch(3000, 0, "k0-7", "k9-299", "new"), nil)
 		require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestManySmallTables(t *testing.T) {
 // TestChecksWaitForTheDisk: tables are filled faster than they are sealed. Check waits, and loses nothing.
 func TestChecksWaitForTheDisk(t *testing.T) {
 	e, ps := pressed(t, 2, func(o *engine.Options) { o.MemoryBytes, o.TableKeys, o.WALBytes = 1<<20, 500, 64<<20 })
-	for i := range int64(60) {
+	for i := range int64(scaled(60)) {
 		for _, p := range ps {
 			_, err := p.Check(batch(1000*i, 0, keys(key("k", i)+"-", 1000)...), nil)
 			require.NoError(t, err)
@@ -90,6 +90,6 @@ func TestChecksWaitForTheDisk(t *testing.T) {
 		}
 	}
 	for _, p := range ps {
-		require.Equal(t, uint64(60_000), p.Metrics().Keys)
+		require.Equal(t, uint64(scaled(60))*1000, p.Metrics().Keys)
 	}
 }

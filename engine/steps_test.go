@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"noecho/engine"
+	"noecho/internal/invariants"
 )
 
 // key is a key with a number.
@@ -57,6 +58,14 @@ func (s *store) again(offset, timestamp int64, keys ...string) {
 func (s *store) drop(offset, timestamp int64, keys ...string) []engine.Verdict {
 	s.t.Helper()
 	return s.all(engine.Duplicate, offset, timestamp, keys...)
+}
+
+// scaled makes a large test smaller where assertions and the race detector, ours and Pebble's, make each step dear.
+func scaled(n int) int {
+	if invariants.Enabled {
+		return n / 5
+	}
+	return n
 }
 
 // eventually waits for the keeper.
