@@ -154,8 +154,10 @@ func TestFormatDirectory(t *testing.T) {
 	filters, err := fs.List("data/filters")
 	require.NoError(t, err)
 	require.Equal(t, []string{"00000001.bloom"}, filters)
+	require.Regexp(t, `^manifest MANIFEST-\d+ size \d+ crc32c [0-9a-f]{8}\n$`, string(read(t, fs, "data/index/CLEAN")))
 	page, err := os.ReadFile(formatPage)
 	require.NoError(t, err)
+	require.Contains(t, string(page), "`manifest NAME size BYTES crc32c XXXXXXXX`")
 	for _, name := range append(append(names, logs...), filters...) {
 		require.Contains(t, string(page), name)
 	}

@@ -105,7 +105,7 @@ func TestSettings(t *testing.T) {
 			if foreign[m[1]] {
 				continue
 			}
-			require.Contains(t, string(help), m[1]+" ", "%s mentions a flag that is not there", path)
+			require.True(t, strings.Contains(string(help), m[1]+" "), "%s mentions %s, a flag that is not there", path, m[1])
 		}
 	}
 }
@@ -169,7 +169,7 @@ func TestConstants(t *testing.T) {
 			phrase = strings.Replace(phrase, "%s", string(m[1]), 1)
 		}
 		text := strings.Join(strings.Fields(all[c.page]), " ")
-		require.Contains(t, text, phrase, "%s takes this from %s", c.page, c.file)
+		require.True(t, strings.Contains(text, phrase), "%s should say %q, by %s", c.page, phrase, c.file)
 	}
 }
 
