@@ -38,9 +38,16 @@ func (k killRun) run(t *testing.T) *tally {
 	a := assassin{t: t, b: b, link: l, feed: f, until: until, rng: rand.New(rand.NewPCG(seed, partitions+1)),
 		stretch: float64(k.records) / float64(k.kills+3)}
 	for i := range k.kills {
-		a.whileFlowing(k.command(l, a.lives))
-		if i%4 == 1 {
-			a.whileStarting(k.command(l, a.lives))
+		a.whileFlowing(k.command(l, a.lives)).kill()
+		a.kills++
+		require.False(t, f.finished(), "kill %d came after the work", a.kills)
+		switch i % 4 {
+		case 1:
+			a.whileStarting(k.command(l, a.lives)).kill()
+			a.early++
+		case 3:
+			require.Zero(t, a.whileFlowing(k.command(l, a.lives)).term(t, time.Minute), "exit code after SIGTERM")
+			a.stops++
 		}
 	}
 	f.limit.Store(int64(k.records))
@@ -48,7 +55,7 @@ func (k killRun) run(t *testing.T) *tally {
 
 	judge := newTally(f.plan, l.input)
 	require.NoError(t, b.read(l.output, until, judge.add))
-	t.Logf("%d kills while records flowed, %d while it started; %s", a.kills, a.lives-a.kills, judge)
+	t.Logf("%d kills while records flowed, %d while it started, %d orderly stops; %s", a.kills, a.early, a.stops, judge)
 	return judge
 }
 
@@ -83,7 +90,7 @@ func waitDrained(t *testing.T, b *broker, l link, c *child, until time.Time) {
 	})
 }
 
-// assassin starts and kills relays.
+// assassin starts relays and says when to end them.
 type assassin struct {
 	t     *testing.T
 	b     *broker
@@ -92,13 +99,13 @@ type assassin struct {
 	until time.Time
 	rng   *rand.Rand
 
-	stretch      float64 // records of the input for each kill
-	lives, kills int
+	stretch                    float64 // records of the input for each kill
+	lives, kills, early, stops int
 }
 
-// whileFlowing kills a relay some milliseconds after the output has come to a random record of the next stretch, and to at
-// least one of this life's own: every kill hits a relay at work, at a moment that neither it nor we have chosen.
-func (a *assassin) whileFlowing(cmd *exec.Cmd) {
+// whileFlowing returns a relay some milliseconds after the output has come to a random record of the next stretch, and to at
+// least one of this life's own: it ends at work, at a moment that neither it nor we have chosen.
+func (a *assassin) whileFlowing(cmd *exec.Cmd) *child {
 	before, err := a.b.ends(a.link.output)
 	require.NoError(a.t, err)
 	at := max(sum(before)+1, int64((float64(a.kills)+a.rng.Float64())*a.stretch*originalShare))
@@ -111,20 +118,21 @@ func (a *assassin) whileFlowing(cmd *exec.Cmd) {
 		return err == nil && sum(ends) >= at, err
 	})
 	a.feed.limit.Store(int64(a.stretch * float64(a.kills+3)))
-	time.Sleep(time.Duration(a.rng.IntN(50_000)) * time.Microsecond)
-	require.True(a.t, c.alive(), "the relay ended by itself")
-	c.kill()
-	a.kills++
-	require.False(a.t, a.feed.finished(), "kill %d came after the work", a.kills)
+	a.pause(c, 50*time.Millisecond)
+	return c
 }
 
-// whileStarting kills a relay at any moment of its first 400 ms: recovery must bear it too.
-func (a *assassin) whileStarting(cmd *exec.Cmd) {
+// whileStarting returns a relay at any moment of its first 400 ms: recovery must bear it too.
+func (a *assassin) whileStarting(cmd *exec.Cmd) *child {
 	c := start(a.t, cmd)
 	a.lives++
-	time.Sleep(time.Duration(a.rng.IntN(400_000)) * time.Microsecond)
+	a.pause(c, 400*time.Millisecond)
+	return c
+}
+
+func (a *assassin) pause(c *child, limit time.Duration) {
+	time.Sleep(time.Duration(a.rng.Int64N(int64(limit))))
 	require.True(a.t, c.alive(), "the relay ended by itself")
-	c.kill()
 }
 
 // TestKill is the proof the project stands on: 20 times SIGKILL under load, nothing lost, nothing repeated, nothing out of order.

@@ -30,7 +30,10 @@ type site struct {
 	seed uint64
 }
 
+// newSite makes a site for a test, which from here on runs beside others of its kind: most of them wait most of the time. The kill run has the
+// machine to itself, since tests without a site come first.
 func newSite(t *testing.T) *site {
+	t.Parallel()
 	b, seed := newBroker(t), newSeed(t)
 	return &site{t: t, b: b, dir: t.TempDir(), plan: newPlan(seed), seed: seed,
 		link: link{brokers: b.addrs, input: b.topic(t, "in", partitions), output: b.topic(t, "out", partitions), group: name(t, "group")}}
