@@ -19,6 +19,9 @@ import (
 // table in operations.md. NOECHO_SIZING_KEYS=20000000 go test ./docs -run TestSizing -v measures a larger one.
 func TestSizing(t *testing.T) {
 	keys := 420_000
+	if testing.Short() {
+		keys = 140_000
+	}
 	if text := os.Getenv("NOECHO_SIZING_KEYS"); text != "" {
 		var err error
 		keys, err = strconv.Atoi(text)
