@@ -1,4 +1,4 @@
-//go:build !race
+//go:build !race && !invariants
 
 package index
 
@@ -9,6 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 )
+
+// Pebble's own invariant checks allocate: hence the build tags.
 
 // TestReaderAllocs: a batch opens a reader, looks marks up and closes it without
 // an allocation.

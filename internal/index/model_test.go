@@ -14,7 +14,6 @@ import (
 
 // machine holds the index against two maps.
 type machine struct {
-	t     require.TestingT
 	mem   *vfs.MemFS
 	fs    *snapFS
 	x     *Index

@@ -19,8 +19,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// CacheBytes is the size of the block cache; 0 means 32 MiB. It should
-	// hold at least the index blocks of the live tables, about 0.2 bytes a key
-	// (measured; see doc.go), else every lookup reads two blocks and not one.
+	// hold at least the index blocks of the live tables, 0.13 bytes a key
+	// (measured), else every lookup reads two blocks and not one.
 	CacheBytes int64
 
 	// OnFatal is called at most once, on a goroutine of its own, when the index
@@ -67,8 +67,11 @@ const (
 	// l0Threshold is L0's read amplification at which Pebble compacts; it
 	// counts each sub-level double, so 4 lets one sub-level stand and merges
 	// the second. Only the newest bucket's sealed runs lie there. Why not
-	// larger: each sub-level costs every lookup of that bucket a seek (about
-	// 1 us). Why not smaller: 2 would rewrite the bucket for every single run.
+	// larger: a bucket is left with up to half of it in sub-levels for the rest
+	// of its life, and each costs every lookup there another seek. Why not
+	// smaller: the compactions. Two buckets of 24 runs of 256 Ki keys each,
+	// ingested as fast as they go, made Pebble write 4.6, 3.2 and 2.4 bytes for
+	// each byte ingested with thresholds of 2, 4 and 8.
 	l0Threshold = 4
 
 	// memTableBytes is as small as Pebble's first memtable is anyway. We never
