@@ -22,7 +22,7 @@ var (
 // IncompatibleError says in what a store differs from the options it was opened with, and what to do.
 type IncompatibleError struct {
 	Dir   string
-	Field string // "format", "hash", "seed", "window", "buckets"
+	Field string // "format", "hash", "seed", "window", "buckets", "key"
 	Store string // what the store was made with
 	Given string // what the options say
 	Hint  string

@@ -28,12 +28,13 @@ const (
 // header is what a store is made with and cannot be opened without. It is JSON, so that a person can read it.
 type header struct {
 	Format   int    `json:"format"`
-	ID       string `json:"id"`        // random, hex; names this store for its life
-	Hash     string `json:"hash"`      // HashXXH3 or HashSipHash
-	Seed     string `json:"seed"`      // hex, 16 bytes, secret
-	WindowMs int64  `json:"window_ms"` // Window in milliseconds
-	Buckets  int    `json:"buckets"`   // G
-	CRC      string `json:"crc32c"`    // over the header with this field empty
+	ID       string `json:"id"`            // random, hex; names this store for its life
+	Hash     string `json:"hash"`          // HashXXH3 or HashSipHash
+	Seed     string `json:"seed"`          // hex, 16 bytes, secret
+	WindowMs int64  `json:"window_ms"`     // Window in milliseconds
+	Buckets  int    `json:"buckets"`       // G
+	KeySpec  string `json:"key,omitempty"` // Options.KeySpec
+	CRC      string `json:"crc32c"`        // over the header with this field empty
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -61,7 +62,7 @@ func newHeader(o *Options) (header, error) {
 	}
 	h := header{
 		Format: formatVersion, ID: hex.EncodeToString(id), Hash: o.Hash, Seed: hex.EncodeToString(seed),
-		WindowMs: o.Window.Milliseconds(), Buckets: o.Buckets,
+		WindowMs: o.Window.Milliseconds(), Buckets: o.Buckets, KeySpec: o.KeySpec,
 	}
 	h.CRC = h.checksum()
 	return h, nil
@@ -193,6 +194,9 @@ func (h *header) compatible(dir string, o *Options) error {
 		return diff("seed", "another one", "this one", fresh)
 	case h.WindowMs != o.Window.Milliseconds():
 		return diff("window", (time.Duration(h.WindowMs) * time.Millisecond).String(), o.Window.String(), fresh)
+	case o.KeySpec != "" && h.KeySpec != "" && h.KeySpec != o.KeySpec:
+		// Marks of customers would drop orders: the ids of one spec mean nothing to another.
+		return diff("key", h.KeySpec, o.KeySpec, fresh)
 	case h.Buckets != o.Buckets:
 		return diff("buckets", fmt.Sprint(h.Buckets), fmt.Sprint(o.Buckets), fresh)
 	}

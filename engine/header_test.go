@@ -86,6 +86,27 @@ func TestIncompatibleStore(t *testing.T) {
 	require.NoError(t, e.Close())
 }
 
+// TestKeySpec: keys of another make are refused where both sides say what they are made of.
+func TestKeySpec(t *testing.T) {
+	fs := vfs.NewMem()
+	o := sampleOptions(fs)
+	o.KeySpec = "key"
+	e, err := Open("data", o)
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	o.KeySpec = "json:order_id"
+	_, err = Open("data", o)
+	var bad *IncompatibleError
+	require.ErrorAs(t, err, &bad)
+	require.Equal(t, IncompatibleError{Dir: "data", Field: "key", Store: "key", Given: "json:order_id", Hint: bad.Hint}, *bad)
+	for _, spec := range []string{"key", ""} {
+		o.KeySpec = spec
+		e, err := Open("data", o)
+		require.NoError(t, err, spec)
+		require.NoError(t, e.Close())
+	}
+}
+
 // TestNewerFormat: a store of a later version is refused before anything else in its header is believed.
 func TestNewerFormat(t *testing.T) {
 	fs := made(t)

@@ -32,7 +32,7 @@ const (
 
 // Options of a store. The zero value of a field means its default; Window has none and must be given.
 //
-// Window, Buckets, Hash and Seed are written into the store when it is made; a store refuses to open with others.
+// Window, Buckets, Hash, Seed and KeySpec are written into the store when it is made; a store refuses to open with others.
 type Options struct {
 	// Window is how long (in stream time, by the records' timestamps) a key is remembered: at least Window and at most
 	// Window*(1+1/Buckets). A whole number of milliseconds that Buckets divides; at least one millisecond a bucket.
@@ -56,6 +56,10 @@ type Options struct {
 	// Hash is HashXXH3 (default) or HashSipHash; Seed its 16-byte secret. nil: a random one is made with the store.
 	Hash string
 	Seed []byte
+
+	// KeySpec says what the caller makes keys of ("json:order_id"), in the caller's own words; "": not said. It is written into
+	// a new store, and a store refuses another one: marks of customer numbers would drop orders of the same number.
+	KeySpec string
 
 	// Filter is FilterSliced (default) or FilterRing; FilterBits the bits of memory a key, 8 to 32, default 16.
 	Filter     string
