@@ -172,7 +172,7 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 
 // maxL0Sublevels is where the keeper waits for Pebble's compactions. Ingestion itself is never stalled by L0, so without
 // this a fast producer would pile up runs of one bucket, and every lookup would visit each of them.
-const maxL0Sublevels = 20
+const maxL0Sublevels = 12
 
 // install makes a seal visible to its shard: the tables stay readable, but may be evicted now.
 func (e *Engine) install(w *work) {
