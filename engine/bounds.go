@@ -110,12 +110,9 @@ func (e *Engine) shrink(ctx context.Context, s *shard, last bool) (done bool, er
 	return true, e.cutDrops(ctx)
 }
 
-// giveUp drops the oldest bucket, or what the current one holds. The floor gets a frame of its own: a frame may be replayed twice, over what it wrote itself, and a
-// floor replayed over marks that came after it in the same frame would take them along. Called by the keeper only, mu held.
+// giveUp drops the oldest bucket, or what the current one holds, and cuts the frame that says so. Called by the keeper only, mu
+// held.
 func (s *shard) giveUp(last bool) (WindowShrunk, error) {
-	if err := s.cutFrame(); err != nil {
-		return WindowShrunk{}, err
-	}
 	w := WindowShrunk{Topic: s.topic, Partition: s.partition, Current: last}
 	if last {
 		w.Keys = s.current().keys

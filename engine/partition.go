@@ -103,11 +103,6 @@ func (p *Partition) Forget(key []byte) error {
 		return ErrClosed
 	}
 	defer s.closeReader()
-	// In a frame of its own: a frame may be replayed twice, over what it wrote itself, and would forget the key's next owner
-	// too if that stood in the same frame.
-	if err := s.cutFrame(); err != nil {
-		return err
-	}
 	h := s.e.hash.sum(key)
 	mask := s.filter.Test(h) | s.maybe
 	for i := range s.buckets {
@@ -132,7 +127,7 @@ func (p *Partition) Forget(key []byte) error {
 	if len(s.forgotten) >= maxForgets {
 		return s.freeze()
 	}
-	return s.cutFrame()
+	return nil
 }
 
 // forget hides a mark: in the current bucket by a tombstone in the active table, which shadows all older ones; in an

@@ -183,6 +183,29 @@ func TestForgetMany(t *testing.T) {
 	require.Equal(t, uint64(5001), s.p.Metrics().Keys)
 }
 
+// TestForgetIsReplayedTwice: recovery seals the first part of what the log holds, and a second crash makes it replay all of that
+// again, over what it wrote itself. The key's next owner, which came after the Forget, must not be forgotten with it.
+func TestForgetIsReplayedTwice(t *testing.T) {
+	s := openStore(t, testOptions(testutil.NewFS()))
+	s.pass(0, 0, "k")
+	require.NoError(t, s.p.Forget([]byte("k")))
+	s.pass(1, 0, "k")
+	s.fill(2, 100, "x", 300)
+	s.commit(302)
+	s.opt.TableKeys = 50
+	first := s.fs.Crash(0, 1)
+	s.abandon()
+	s.opt.FS = first
+	e, err := engine.Open("data", s.opt)
+	require.NoError(t, err)
+	s.eventually("not sealed", func() bool { return e.Metrics().SealedMarks >= 300 })
+	s.fs = first.Crash(0, 2)
+	s.opt.FS = s.fs
+	require.NoError(t, e.Close())
+	s.open()
+	require.Equal(t, int64(1), s.drop(302, 100, "k")[0].First)
+}
+
 // TestRefresh: a duplicate renews its key, so that a stream of echoes stays suppressed; without, the window is fixed.
 func TestRefresh(t *testing.T) {
 	for _, refresh := range []bool{false, true} {

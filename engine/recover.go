@@ -162,6 +162,10 @@ func (r *replayer) Boundary(num uint64, first int64) error {
 
 // Mark stores a mark. Marks go into the current bucket only; one for an older bucket would be of a frame applied again
 // after a table of it was sealed, and is in the index.
+//
+// A frame never holds marks of two buckets, because the end of a bucket freezes its table, and a freeze (or the emptying of a
+// bucket) cuts the frame. So a frame that is applied again, over what a recovery before this one sealed of it, meets no newer bucket of its own:
+// forgetting and emptying again, and marking again, in the same order, give the same state.
 func (r *replayer) Mark(num, hi, lo uint64, offset int64) error {
 	s := (*shard)(r)
 	if len(s.buckets) == 0 || int64(num) > s.current().num {
