@@ -30,13 +30,14 @@ const (
 
 // plan is what follows from C and D alone.
 type plan struct {
-	start    int64 // -1: StartAt says
-	obeyed   bool  // an operator's offset: what the output holds is not looked at
-	scan     scanKind
-	out      int64 // of scanForward
-	claim    bool
-	clean    bool // the predecessor left nothing under way: no need to wait for the output to settle
-	redirect bool // start is D, not C
+	start  int64 // -1: StartAt says
+	obeyed bool  // an operator's offset: what the output holds is not looked at
+	scan   scanKind
+	out    int64 // of scanForward
+	claim  bool
+	// clean: no predecessor can have a request under way, so there is no need to wait for the output to settle. It stopped
+	// cleanly, or there was none: a relay claims before it produces, so without any offset and any state nobody has.
+	clean bool
 }
 
 // decide is the table above.
@@ -45,13 +46,13 @@ func decide(c committedOffset, d int64) plan {
 	case c.offset >= 0 && c.ours:
 		p := plan{start: c.offset, scan: scanForward, out: c.meta.out, claim: c.meta.clean, clean: c.meta.clean}
 		if !c.meta.rewound && d > c.offset {
-			p.start, p.redirect = d, true
+			p.start = d
 		}
 		return p
 	case c.offset >= 0:
 		return plan{start: c.offset, obeyed: true, scan: scanNone, claim: true}
 	}
-	return plan{start: d, scan: scanBackward, claim: true, redirect: d >= 0}
+	return plan{start: d, scan: scanBackward, claim: true, clean: d < 0}
 }
 
 // resume is the plan carried out: what the worker has to know.

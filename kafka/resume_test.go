@@ -21,7 +21,7 @@ func TestDecide(t *testing.T) {
 		state int64
 		want  plan
 	}{
-		{"ours, marks ahead", ours(5, metadata{out: 4}), 9, plan{start: 9, scan: scanForward, out: 4, redirect: true}},
+		{"ours, marks ahead", ours(5, metadata{out: 4}), 9, plan{start: 9, scan: scanForward, out: 4}},
 		{"ours, marks behind", ours(9, metadata{out: 4}), 5, plan{start: 9, scan: scanForward, out: 4}},
 		{"ours, no marks", ours(9, metadata{out: 4}), -1, plan{start: 9, scan: scanForward, out: 4}},
 		{"ours, clean", ours(9, metadata{out: 4, clean: true}), 9, plan{start: 9, scan: scanForward, out: 4, claim: true, clean: true}},
@@ -29,8 +29,8 @@ func TestDecide(t *testing.T) {
 		{"operator, back", committedOffset{offset: 5}, 9, plan{start: 5, obeyed: true, claim: true}},
 		{"operator, forth", committedOffset{offset: 12}, 9, plan{start: 12, obeyed: true, claim: true}},
 		{"operator, to the start", committedOffset{offset: 0}, 9, plan{start: 0, obeyed: true, claim: true}},
-		{"none, marks", committedOffset{offset: -1}, 9, plan{start: 9, scan: scanBackward, claim: true, redirect: true}},
-		{"nothing at all", committedOffset{offset: -1}, -1, plan{start: -1, scan: scanBackward, claim: true}},
+		{"none, marks", committedOffset{offset: -1}, 9, plan{start: 9, scan: scanBackward, claim: true}},
+		{"nothing at all", committedOffset{offset: -1}, -1, plan{start: -1, scan: scanBackward, claim: true, clean: true}},
 	} {
 		require.Equal(t, c.want, decide(c.group, c.state), c.name)
 	}
