@@ -80,7 +80,7 @@ func example(t *testing.T) (*vfs.MemFS, *engine.Engine, *engine.Partition) {
 	seed, err := hex.DecodeString("000102030405060708090a0b0c0d0e0f")
 	require.NoError(t, err)
 	e, err := engine.Open("data", engine.Options{
-		Window: 6 * time.Second, Buckets: 6, Seed: seed, MaxClockLead: -1, FS: fs, SegmentBytes: 4096, MemoryBytes: 1 << 20,
+		Window: 6 * time.Second, Buckets: 6, Seed: seed, KeySpec: "key", MaxClockLead: -1, FS: fs, SegmentBytes: 4096, MemoryBytes: 1 << 20,
 	})
 	require.NoError(t, err)
 	p, err := e.Partition("orders", 0)
@@ -124,7 +124,7 @@ func TestFormatHeader(t *testing.T) {
 	text := blocks(t, formatPage)["header"]
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text), &fields))
-	require.Len(t, fields, 7)
+	require.Len(t, fields, 8)
 	sum := fields["crc32c"]
 	var compact strings.Builder
 	for line := range strings.Lines(text) {
