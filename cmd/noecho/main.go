@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,13 +40,31 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	_, _ = fmt.Fprintf(stderr, "noecho: %v\n", err)
+	for _, sentence := range sentences(err) {
+		_, _ = fmt.Fprintf(stderr, "noecho: %s\n", sentence)
+	}
 	var usage usageError
 	var mistakes *config.Error
 	if !started || errors.As(err, &usage) || errors.As(err, &mistakes) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// sentences splits joined errors and leaves repetitions out: a store that fails is reported by every partition.
+func sentences(err error) (texts []string) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []string{err.Error()}
+	}
+	for _, e := range joined.Unwrap() {
+		for _, text := range sentences(e) {
+			if !slices.Contains(texts, text) {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return texts
 }
 
 // newRoot makes the command tree. *started is set when the command line was right and a command begins: an error before

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,14 @@ func TestExitCodesOfUsage(t *testing.T) {
 	f(exitUsage, "noecho: --rate is 1; choose 10 to 50000 orders a second", "demo", "--rate", "1")
 	f(exitUsage, "do not fit into the demo's memory", "demo", "--seconds", "600", "--rate", "50000")
 	f(exitFailed, "noecho: engine: no noecho store in this directory", "inspect", t.TempDir())
+}
+
+func TestSentences(t *testing.T) {
+	disk, net := errors.New("disk full"), errors.New("broker gone")
+	require.Equal(t, []string{"disk full"}, sentences(disk))
+	require.Equal(t, []string{"disk full", "broker gone"}, sentences(errors.Join(disk, errors.Join(disk, net), net)))
+	wrapped := fmt.Errorf("run: %w", errors.Join(disk, disk))
+	require.Equal(t, []string{wrapped.Error()}, sentences(wrapped), "who wraps has chosen his words")
 }
 
 func TestHelpNamesEverySetting(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -45,6 +46,9 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 	h := &health{}
 	e, err := engine.Open(c.DataDir, engineOptions(c, log, engine.Events{Check: durations.Check, Fsync: durations.Fsync, Poisoned: h.poison}))
 	if err != nil {
+		if mistakes := new(*engine.OptionsError); errors.As(err, mistakes) {
+			return usageError{err} // a rule of the engine's that config does not know
+		}
 		return err
 	}
 	defer func() {

@@ -18,11 +18,12 @@ import (
 const (
 	bucketsMax     = 4096
 	filterBitsMin  = 8
-	filterBitsMax  = 64
+	filterBitsMax  = 32
 	maxBytesMin    = 1 << 20
 	memoryBytesMin = 1 << 20
 	segmentMin     = 4 << 10
 	segmentMax     = 1 << 30
+	logShare       = 10 // the log may take half of max_bytes, and has up to five segments
 	commitMin      = 10 * time.Millisecond
 	commitMax      = time.Minute
 	seedDigits     = 32
@@ -175,6 +176,9 @@ func (v validator) store() {
 	}
 	if v.MemoryBytes < memoryBytesMin {
 		v.fail("memory_bytes", "is %s; the least is %s", v.MemoryBytes, Size(memoryBytesMin))
+	}
+	if v.MaxBytes > 0 && v.SegmentBytes > v.MaxBytes/logShare {
+		v.fail("segment_bytes", "is %s, more than a tenth of max_bytes (%s), which bounds the log too; leave it at 0", v.SegmentBytes, v.MaxBytes)
 	}
 	if v.SegmentBytes != 0 && (v.SegmentBytes < segmentMin || v.SegmentBytes > segmentMax) {
 		v.fail("segment_bytes", "is %s; choose %s to %s, or 0 for the usual size", v.SegmentBytes, Size(segmentMin), Size(segmentMax))
