@@ -42,12 +42,13 @@ func (e *Engine) over(bytes int64) bool {
 	return (e.opt.MaxKeys > 0 && e.keys.Load() > e.opt.MaxKeys) || (e.opt.MaxBytes > 0 && bytes > e.opt.MaxBytes)
 }
 
-// storedBytes is what the store takes on disk: the log, and the index's live tables.
+// storedBytes is what the store takes on disk: the log, and the index's live tables. A log above WALBytes is about to be
+// sealed and given back; dropping buckets would not make it any shorter.
 func (e *Engine) storedBytes() (int64, error) {
 	if e.opt.MaxBytes == 0 {
 		return 0, nil
 	}
-	total := e.log.Metrics().Bytes
+	total := min(e.log.Metrics().Bytes, e.opt.WALBytes)
 	for _, s := range e.shards() {
 		n, err := e.index.DiskBytes(s.id, 0, math.MaxUint64)
 		if err != nil {
@@ -120,7 +121,7 @@ func (s *shard) giveUp(last bool) (WindowShrunk, error) {
 		s.emptyCurrent()
 	} else {
 		w.Keys = s.buckets[0].keys
-		s.floor = max(s.floor, s.buckets[1].num)
+		s.floor = max(s.floor, s.buckets[0].num+1)
 		s.dropOldest(1)
 	}
 	w.Effective = s.effectiveWindow()
@@ -137,8 +138,9 @@ func (s *shard) emptyCurrent() {
 	s.empties(b)
 	for _, t := range s.unsealed {
 		if t.bucket == b.num {
-			s.e.unsealed.Add(-t.bytes())
-			t.release()
+			before := t.bytes()
+			t.release() // what it forgets stays with it
+			s.e.unsealed.Add(t.bytes() - before)
 			t.bucket = -1
 		}
 	}

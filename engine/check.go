@@ -133,6 +133,9 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 // takeIn decides a new record (rule, steps 2 to 5). The lookup, which can fail, comes before anything of the record is
 // stored but its stream time and its bucket: these come out the same when the record is tried again.
 func (s *shard) takeIn(o, ts int64, h bloom.Hash) (Verdict, error) {
+	if s.e.full.Load() {
+		return Verdict{}, ErrFull // deliveries of what was taken in before are still decided: they store nothing
+	}
 	s.streamTime = max(s.streamTime, ts)
 	if num := s.streamTime / s.e.delta; len(s.buckets) == 0 || num > s.current().num {
 		if err := s.openBucket(num, o); err != nil {
@@ -238,11 +241,10 @@ func (s *shard) remember(h bloom.Hash, offset int64) error {
 // clockLead counts a timestamp that is too far ahead, and says so once a minute at most.
 func (s *shard) clockLead(r *Record, limit int64) {
 	s.counts.clockLead++
-	now := s.e.opt.Now().UnixMilli()
-	if now-s.counts.lastClockLog < time.Minute.Milliseconds() && s.counts.lastClockLog != 0 {
+	now, last := s.e.opt.Now().UnixMilli(), s.e.lastClockLog.Load()
+	if (last != 0 && now-last < time.Minute.Milliseconds()) || !s.e.lastClockLog.CompareAndSwap(last, now) {
 		return
 	}
-	s.counts.lastClockLog = now
 	s.e.logger.Warn("timestamp too far ahead of this machine's clock: treated as missing",
 		"topic", s.topic, "partition", s.partition, "offset", r.Offset, "timestamp_ms", r.Timestamp,
 		"limit_ms", limit, "so_far", s.counts.clockLead)

@@ -19,9 +19,9 @@
 // # Who owns what
 //
 // A [Partition] handle has one user at a time; its state (shard) is protected by the shard's mutex, held for a chunk of
-// a batch at the most and never across an fsync. One goroutine, the keeper, seals tables, drops dead buckets, evicts
-// tables over the memory budget, enforces the bounds and gives back WAL segments. Lock order: Engine.mu before
-// shard.mu; the WAL and the index have locks of their own, below both.
+// a batch at the most, and across an fsync only where 4 MiB of log wait for a caller that commits rarely. One goroutine,
+// the keeper, seals tables, drops dead buckets, evicts tables over the memory budget, enforces the bounds and gives back
+// WAL segments. Lock order: Engine.mu before shard.mu; the WAL and the index have locks of their own, below both.
 //
 // # What is durable when
 //

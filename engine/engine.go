@@ -48,7 +48,8 @@ type Engine struct {
 	seals       atomic.Uint64
 	sealedMarks atomic.Uint64
 
-	sinceRound atomic.Int64 // bytes logged since the keeper was last woken for them
+	lastClockLog atomic.Int64 // unix milliseconds of the last line about a clock; 0: none
+	sinceRound   atomic.Int64 // bytes logged since the keeper was last woken for them
 
 	roomMu sync.Mutex
 	room   sync.Cond // on roomMu: a table was sealed, or the engine failed or was closed

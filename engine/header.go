@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"time"
 
 	"github.com/cockroachdb/errors/oserror"
@@ -126,6 +127,13 @@ func writeFile(fs vfs.FS, dir, name string, write func(io.Writer) error) (err er
 	f, err := fs.Create(tmp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
+	}
+	if fs == vfs.Default {
+		// The header holds the seed, and the directory may be an operator's own, open to all.
+		if err := os.Chmod(tmp, 0o600); err != nil {
+			_ = f.Close() // nothing was written
+			return err
+		}
 	}
 	err = write(f)
 	if err == nil {

@@ -24,9 +24,6 @@ func (e *Engine) admit() error {
 	if err := e.healthy(); err != nil {
 		return err
 	}
-	if e.full.Load() {
-		return ErrFull
-	}
 	if e.unsealed.Load() <= e.memory.Load()/2 {
 		return nil
 	}

@@ -9,6 +9,10 @@ import (
 // tables of a bucket.
 const maxHotTables = 64
 
+// maxL0Sublevels is where the keeper waits for Pebble's compactions. Ingestion itself is never stalled by L0, so without
+// this a fast producer would pile up runs of one bucket, and every lookup would visit each of them.
+const maxL0Sublevels = 12
+
 // wake tells the keeper that there may be work. Never blocks; may be called with any lock held.
 func (e *Engine) wake() {
 	select {
@@ -45,9 +49,14 @@ func (e *Engine) keep() {
 		case <-e.kick:
 		}
 		for {
-			e.keeperMu.Lock()
-			more, err := e.round(ctx)
-			e.keeperMu.Unlock()
+			// Not under keeperMu: claims of new partitions and Drop need not wait for compactions.
+			err := e.index.WaitL0(ctx, maxL0Sublevels)
+			more := false
+			if err == nil {
+				e.keeperMu.Lock()
+				more, err = e.round(ctx)
+				e.keeperMu.Unlock()
+			}
 			if err != nil {
 				if ctx.Err() == nil {
 					_ = e.fail(err) // recorded; every later call returns it
@@ -70,14 +79,15 @@ func (e *Engine) round(ctx context.Context) (more bool, err error) {
 	if err := e.cutDrops(ctx); err != nil {
 		return false, err
 	}
+	// Before the bounds: what was just sealed is in the index and in the log, and must not count twice.
+	if err := e.giveBackLog(); err != nil {
+		return false, err
+	}
 	shrunk, err := e.bound(ctx)
 	if err != nil {
 		return false, err
 	}
 	e.evict()
-	if err := e.giveBackLog(); err != nil {
-		return false, err
-	}
 	pressed, err := e.press()
 	return more || shrunk || pressed, err
 }

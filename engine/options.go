@@ -93,7 +93,7 @@ type Options struct {
 type Events struct {
 	// WindowShrunk: a bucket was dropped before it was dead, because of MaxKeys or MaxBytes.
 	WindowShrunk func(WindowShrunk)
-	// ClockLead: a timestamp was more than MaxClockLead ahead (at most once a minute a partition).
+	// ClockLead: a timestamp was more than MaxClockLead ahead (at most once a minute).
 	ClockLead func(topic string, partition int32, offset, timestamp int64)
 	// Check: one batch of so many records was decided in d. Timed only where this is set.
 	Check func(records int, d time.Duration)

@@ -94,7 +94,7 @@ func (p *Partition) Lookup(key []byte) (first int64, seen bool, err error) {
 // (nothing below the coverage's end left to deliver), durable with the next Commit.
 func (p *Partition) Forget(key []byte) error {
 	s := p.s
-	if err := s.e.healthy(); err != nil {
+	if err := s.e.admit(); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -124,7 +124,7 @@ func (p *Partition) Forget(key []byte) error {
 		s.begin(s.from())
 		s.enc.Forget(uint64(num), h.Hi, h.Lo)
 	}
-	if len(s.forgotten) >= maxForgets {
+	if len(s.notes) >= maxForgets {
 		return s.freeze()
 	}
 	return nil
@@ -143,6 +143,7 @@ func (s *shard) forget(f bucketHash) error {
 	}
 	if b.num != s.current().num {
 		s.forgotten[f] = struct{}{}
+		s.notes = append(s.notes, f)
 		return nil
 	}
 	if s.active == nil {

@@ -106,13 +106,18 @@ func (e *Engine) replay(pos wal.Position, payload []byte) error {
 		return err
 	}
 	s := e.byID[f.Partition]
+	if s == nil && f.Partition >= e.nextID {
+		// Dropped partitions had an id below. Going on would look like a new store, and forget the window without a word.
+		return &StateError{Where: fmt.Sprintf("log at %v", pos),
+			Reason: fmt.Sprintf("partition id %d, which the index never gave out: the index is not the one this log belongs to", f.Partition)}
+	}
 	if s == nil || f.Seq < s.seq {
 		return nil // dropped, or in the index already
 	}
 	if err := s.apply(pos, &f, (*replayer)(s)); err != nil {
 		return err
 	}
-	if len(s.forgotten) >= maxForgets {
+	if len(s.notes) >= maxForgets {
 		if err := s.freeze(); err != nil {
 			return err
 		}

@@ -29,9 +29,7 @@ func (s *shard) freeze() error {
 	if s.replaying {
 		s.firstPos = s.replayPos // the rest of this frame is still to come
 	}
-	for f := range s.forgotten {
-		t.forgets = append(t.forgets, f)
-	}
+	t.forgets, s.notes = s.notes, nil
 	if t.n > 0 {
 		b := s.current()
 		b.tables = append(b.tables, t)
@@ -132,6 +130,11 @@ func compare[T int64 | uint64](a, b T) int {
 // seal writes waiting tables of all shards into the index in one ingest. It reports whether there was anything to do.
 // Called by the keeper only (keeperMu held).
 func (e *Engine) seal(ctx context.Context) (bool, error) {
+	// First what is to go: a bucket that was emptied lives on, and what is sealed into it from now on must not be cut out
+	// again with what was there before.
+	if err := e.cutDrops(ctx); err != nil {
+		return false, err
+	}
 	var works []work
 	var runs []index.Run
 	var metas []index.Meta
@@ -164,15 +167,8 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 	if f := e.opt.Events.Sealed; f != nil {
 		f(total, took)
 	}
-	if err := e.index.WaitL0(ctx, maxL0Sublevels); err != nil {
-		return true, err
-	}
 	return true, nil
 }
-
-// maxL0Sublevels is where the keeper waits for Pebble's compactions. Ingestion itself is never stalled by L0, so without
-// this a fast producer would pile up runs of one bucket, and every lookup would visit each of them.
-const maxL0Sublevels = 12
 
 // install makes a seal visible to its shard: the tables stay readable, but may be evicted now.
 func (e *Engine) install(w *work) {

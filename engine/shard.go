@@ -51,9 +51,10 @@ type shard struct {
 
 	// Tables. active holds marks of the current bucket only; frozen ones hang on their bucket, newest last.
 	active    *table
-	unsealed  []*table // frozen and not yet in the index, oldest first; the keeper takes from the front
-	forgotten map[bucketHash]struct{}
-	drops     []dropRange // bucket ranges the keeper has to cut out of the index
+	unsealed  []*table                // frozen and not yet in the index, oldest first; the keeper takes from the front
+	forgotten map[bucketHash]struct{} // hidden until a seal took them out of the index
+	notes     []bucketHash            // those of them that no frozen table carries yet
+	drops     []dropRange             // bucket ranges the keeper has to cut out of the index
 
 	// The log. Frames are numbered by seq without gaps; enc holds what is not in a frame yet.
 	enc      wal.Encoder
@@ -82,7 +83,6 @@ type counts struct {
 	falsePositives                uint64 // the filter said maybe, and there was no mark
 	indexLookups                  uint64
 	clockLead                     uint64
-	lastClockLog                  int64 // unix milliseconds
 }
 
 // bucket is a bucket of time that is still alive.

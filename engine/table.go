@@ -65,6 +65,8 @@ type table struct {
 	order  uint64 // of the seals; the lowest is evicted first; under shard.mu
 }
 
+const bucketHashBytes = 24
+
 // bucketHash names a mark.
 type bucketHash struct {
 	bucket int64
@@ -158,7 +160,9 @@ func (t *table) touch(hs []bloom.Hash) (sink uint64) {
 }
 
 // bytes is the memory the table holds.
-func (t *table) bytes() int64 { return int64(t.pages)*pageBytes + int64(len(t.dir))*8 }
+func (t *table) bytes() int64 {
+	return int64(t.pages)*pageBytes + int64(len(t.dir))*8 + int64(len(t.forgets))*bucketHashBytes
+}
 
 // release gives the pages back. The table must not be used afterwards.
 func (t *table) release() {
