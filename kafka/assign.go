@@ -118,7 +118,7 @@ func (r *Relay) begin(w *worker, log span) error {
 		r.log.Warn("retention has removed records that were never relayed", "topic", r.cfg.Input, "partition", w.part, "from", start, "to", log.start)
 		start = log.start
 	}
-	w.resume = resume{start: start, state: state, there: -1}
+	w.resume = resume{start: start, state: state, there: -1, input: log}
 	w.mu.Lock()
 	w.handled = start
 	w.mu.Unlock()

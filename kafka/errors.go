@@ -107,6 +107,21 @@ func (e *OffsetError) Error() string {
 		"reset the group's offsets and remove the data directory, or put the old topic back", e.Topic, e.Partition, e.Offset, e.Start, e.End)
 }
 
+// SourceError says that the output holds a record that names a source offset beyond the input's end: the relay has not
+// written it. To go on would mean to drop every record of the input up to there.
+type SourceError struct {
+	Input, Output string
+	Partition     int32
+	Source        int64 // the largest source offset found
+	End           int64 // of the input
+}
+
+func (e *SourceError) Error() string {
+	return fmt.Sprintf("kafka: output %q, partition %d: a record says it comes from %s/%d/%d, but that log ends at %d: somebody else writes the header %s there, "+
+		"or the input was deleted and made again; give the relay an output of its own, or reset the group's offsets with the usual tool (then the output is not looked at)",
+		e.Output, e.Partition, e.Input, e.Partition, e.Source, e.End, sourceHeader)
+}
+
 // ProduceError says that the broker refused a batch for good. Nothing of the partition after it was sent; after the
 // cause is mended a restart goes on at First.
 type ProduceError struct {

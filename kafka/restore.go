@@ -30,10 +30,11 @@ func (r *Relay) restoreAll(workers []*worker) {
 		}
 		var group *GroupError
 		var fenced *FencedError
+		var source *SourceError
 		if r.stop.Err() != nil {
 			return
 		}
-		if permanent(err) || errors.As(err, &group) || errors.As(err, &fenced) {
+		if permanent(err) || errors.As(err, &group) || errors.As(err, &fenced) || errors.As(err, &source) {
 			r.fail(err)
 			return
 		}
@@ -129,11 +130,28 @@ func (r *Relay) findTail(ctx context.Context, tail *tailReader, w *worker, spans
 	case scanBackward:
 		s.there, s.low, err = tail.lastBackward(ctx, r.cfg.Input, w.part, log)
 	}
+	if err == nil && s.there >= s.input.end {
+		err = r.checkSource(ctx, w)
+	}
 	if err == nil {
 		r.log.Info("resume", "topic", r.cfg.Input, "partition", w.part, "start", s.start, "group", w.group.offset, "store", s.state,
 			"operator", w.plan.obeyed, "output_end", s.end, "already_there", s.there)
 	}
 	return err
+}
+
+// checkSource refuses a source offset that the input has never given. A process that Kafka has given up, but that lived on,
+// may have relayed what came in after we asked for the input's end; so ask again first.
+func (r *Relay) checkSource(ctx context.Context, w *worker) error {
+	spans, err := listSpans(ctx, r.cl, r.cfg.Input)
+	if err != nil {
+		return err
+	}
+	s := &w.resume
+	if s.input = spans[w.part]; s.there >= s.input.end {
+		return &SourceError{Input: r.cfg.Input, Output: r.cfg.Output, Partition: w.part, Source: s.there, End: s.input.end}
+	}
+	return nil
 }
 
 // claim commits the starts of the partitions whose plan asks for it, until Kafka has acknowledged them, and then lets

@@ -62,6 +62,7 @@ type resume struct {
 	there int64 // passing records up to this source offset are in the output already; -1: none
 	low   int64 // output offset from which a scan finds all records in (next, there]
 	end   int64 // the output's end when the partition was restored
+	input span  // the input's log when the partition was assigned
 }
 
 // out returns the output offset that goes with next in the commit metadata.

@@ -104,18 +104,23 @@ func (t *tailReader) last(ctx context.Context, input string, partition int32, fr
 			if r.Offset >= to {
 				break
 			}
-			for i := range r.Headers {
-				if r.Headers[i].Key != sourceHeader {
-					continue
-				}
-				if offset, ok := parseSource(prefix, r.Headers[i].Value); ok {
-					found = max(found, offset)
-				}
+			if offset, ok := sourceOf(prefix, r); ok {
+				found = max(found, offset)
 			}
 		}
 		from = next
 	}
 	return found, nil
+}
+
+// sourceOf returns which record of an input partition r is the copy of. Only the last header counts: the relay adds its own
+// behind those of the input, and an input that was itself written by a relay, or forged, carries others before it.
+func sourceOf(prefix string, r *kgo.Record) (offset int64, ok bool) {
+	n := len(r.Headers)
+	if n == 0 || r.Headers[n-1].Key != sourceHeader {
+		return 0, false
+	}
+	return parseSource(prefix, r.Headers[n-1].Value)
 }
 
 // lastBackward looks for the newest record of that input partition from the end of the log backwards, in growing steps.
