@@ -51,7 +51,8 @@ type RelayConfig struct {
 	// A request of a killed predecessor that is still under way for longer than that may repeat records.
 	SettleWait time.Duration
 
-	// QueueBytes bounds the keys, values and headers waiting in a partition's queue; default 16 MiB. At half of it the
+	// QueueBytes bounds the memory of the records waiting in a partition's queue, keys, values and headers and 256 bytes for
+	// each record; default 16 MiB. At half of it the
 	// relay polls no more while all partitions have work, at the bound the partition's fetching is paused. One poll may
 	// overshoot it.
 	QueueBytes int64

@@ -9,8 +9,8 @@ import (
 // queue holds the fetched records of a partition until its worker takes them, in the slices that the client made: no
 // copy, no allocation a record. Protected by worker.mu; the gauges are written under it and read by anyone.
 //
-// Records hold on to the decompressed batch they came in. What is counted is their own bytes, so memory held can exceed
-// the bound where few records of large batches wait; batches are bounded by DecompressBytes.
+// Records hold on to the decompressed batch they came in. What is counted is their own memory (memoryOf), so memory held can
+// exceed the bound where few records of large batches wait; batches are bounded by DecompressBytes.
 type queue struct {
 	slices  []queued
 	records atomic.Int64
@@ -22,6 +22,21 @@ type queued struct {
 	bytes   int64
 }
 
+const (
+	recordMemory = 256 // a kgo.Record (about 200 bytes), its pointers here and in the client, and what an allocator adds
+	headerMemory = 40  // a kgo.RecordHeader
+)
+
+// memoryOf returns about how many bytes a waiting record holds. Its texts alone would not do: a control record or a
+// tombstone without a key has none, and any number of them would fit.
+func memoryOf(r *kgo.Record) int64 {
+	size := recordMemory + headerMemory*cap(r.Headers) + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		size += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return int64(size)
+}
+
 // push appends the records of one fetch.
 func (q *queue) push(records []*kgo.Record) {
 	if len(records) == 0 {
@@ -29,10 +44,7 @@ func (q *queue) push(records []*kgo.Record) {
 	}
 	size := int64(0)
 	for _, r := range records {
-		size += int64(len(r.Key) + len(r.Value))
-		for i := range r.Headers {
-			size += int64(len(r.Headers[i].Key) + len(r.Headers[i].Value))
-		}
+		size += memoryOf(r)
 	}
 	q.slices = append(q.slices, queued{records, size})
 	q.records.Add(int64(len(records)))
