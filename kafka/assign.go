@@ -209,8 +209,8 @@ func (r *Relay) forget(w *worker) {
 	w.count.addTo(&r.mu.totals)
 	r.shareMemory(len(r.mu.workers))
 	r.mu.Unlock()
-	if w.full.Load() == paused {
-		r.resumeFetch(w.part) // the client remembers a pause beyond the assignment
+	if w.full.Swap(notFull) == paused {
+		r.resumeFetch(w) // the client remembers a pause beyond the assignment
 	}
 	if err := w.state.Close(); err != nil {
 		r.log.Warn("close of the partition's state", "topic", r.cfg.Input, "partition", w.part, "cause", err)

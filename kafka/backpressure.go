@@ -62,9 +62,9 @@ func (r *Relay) crowding() (wait, starving bool) {
 }
 
 // relieved is told by a worker that its queue is down to a quarter of its bound and what it was before, or that it is empty.
-func (r *Relay) relieved(part int32, was uint32) {
+func (r *Relay) relieved(w *worker, was uint32) {
 	if was == paused {
-		r.resumeFetch(part)
+		r.resumeFetch(w)
 		return
 	}
 	select {
@@ -90,10 +90,14 @@ func (r *Relay) pauseFetch(w *worker) {
 	}
 }
 
-func (r *Relay) resumeFetch(part int32) {
+// resumeFetch undoes a pause, unless the queue has filled and was paused again since the worker looked: then the resume
+// comes too late, and the worker, which sees that mark the next time, will make another.
+func (r *Relay) resumeFetch(w *worker) {
 	r.pauseMu.Lock()
 	defer r.pauseMu.Unlock()
-	r.cl.ResumeFetchPartitions(map[string][]int32{r.cfg.Input: {part}})
+	if w.full.Load() != paused {
+		r.cl.ResumeFetchPartitions(map[string][]int32{r.cfg.Input: {w.part}})
+	}
 }
 
 // shareMemory divides what all queues may hold among n partitions, and makes their batches smaller where they are many:

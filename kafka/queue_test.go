@@ -23,3 +23,20 @@ func TestQueueCountsEveryRecord(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(kgo.Record{}), uintptr(recordMemory))
 	require.LessOrEqual(t, unsafe.Sizeof(kgo.RecordHeader{}), uintptr(headerMemory))
 }
+
+// TestLateResume: a worker wants to resume what the poll loop has paused again meanwhile. That pause stands, until the
+// worker has taken it back.
+func TestLateResume(t *testing.T) {
+	cl, err := kgo.NewClient()
+	require.NoError(t, err)
+	defer cl.Close()
+	r := &Relay{cl: cl, cfg: RelayConfig{Input: testIn}}
+	w := &worker{r: r, part: 3}
+	w.full.Store(crowded)
+	r.pauseFetch(w)
+	r.relieved(w, paused) // of an earlier pause
+	require.Equal(t, []int32{3}, cl.PauseFetchPartitions(nil)[testIn])
+	w.full.Store(notFull)
+	r.relieved(w, paused)
+	require.Empty(t, cl.PauseFetchPartitions(nil)[testIn])
+}

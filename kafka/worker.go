@@ -224,7 +224,7 @@ func (w *worker) next() (chunk []*kgo.Record, idle, finished bool) {
 	w.drained = finished
 	w.mu.Unlock()
 	if relief {
-		w.r.relieved(w.part, was)
+		w.r.relieved(w, was)
 	}
 	return chunk, idle, finished
 }
