@@ -96,6 +96,9 @@ func parsePart(text string) (part keyPart, reason string) {
 				return part, "a JSON path names a member; gjson's literals, modifiers and multipaths are not accepted"
 			}
 		}
+		if end := strings.LastIndexAny(arg, ".|"); arg[end+1:] == "#" {
+			return part, "a JSON path that ends in # is the length of a list, which names no message"
+		}
 		return keyPart{kind: keyJSON, arg: arg}, ""
 	}
 	return part, "it is none of payload, key, value, header:NAME, json:PATH"

@@ -128,3 +128,14 @@ func FuzzKeyParts(f *testing.F) {
 		}
 	})
 }
+
+// TestKeyIsNoCount: the length of a list is the same for most messages.
+func TestKeyIsNoCount(t *testing.T) {
+	for _, spec := range []string{"json:#", "json:items.#", "json:items|#", "key+json:a.b.#"} {
+		var bad *KeySpecError
+		_, err := ParseKey(spec)
+		require.ErrorAs(t, err, &bad, spec)
+	}
+	key(t, "json:items.#.id")
+	key(t, "json:no#")
+}
