@@ -60,8 +60,8 @@ const Off = "off"
 func Default() Config {
 	return Config{
 		ClientID: "noecho",
-		// Key and value together: right for byte-identical copies without knowing the schema, and never wrong in the
-		// dangerous direction (two different messages never share a payload).
+		// Key and value together: right for byte-identical copies without knowing the schema. Wrong only where two
+		// messages with the same bytes are both meant ("add 1 to account 7", twice): those need an id of their own.
 		Key: "payload",
 		// A record that can't be judged is passed on. Dropping it would lose it, stopping would let one bad record
 		// hold up a partition.
