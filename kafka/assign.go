@@ -61,7 +61,7 @@ func (r *Relay) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetch
 				}
 				w.group = committedOffset{offset: max(p.Offset, -1)}
 				if p.Metadata != nil {
-					w.group.meta, w.group.ours = parseMetadata(*p.Metadata)
+					w.group.meta, w.group.ours = parseMetadata(*p.Metadata, p.Offset)
 				}
 			}
 		}

@@ -14,23 +14,30 @@ import (
 )
 
 func TestMetadata(t *testing.T) {
-	require.Equal(t, "noecho/1 out=0", metadata{}.String())
-	require.Equal(t, "noecho/1 out=42 clean rewound", metadata{out: 42, clean: true, rewound: true}.String())
+	require.Equal(t, "noecho/1 at=0 out=0", metadata{}.String())
+	require.Equal(t, "noecho/1 at=7 out=42 clean rewound", metadata{at: 7, out: 42, clean: true, rewound: true}.String())
 	for _, foreign := range []string{
-		"", "x", "noecho/1", "noecho/1 out=", "noecho/1 out=-1", "noecho/1 out=+1", "noecho/1 out=01", "noecho/1 out=1 ", "noecho/1 out=1  clean",
-		"noecho/1 out=1 rewound clean", "noecho/1 out=1 clean clean", "noecho/1 out=1 cleanrewound", "noecho/2 out=1", "noecho/1 out=99999999999999999999",
-		" noecho/1 out=1", "noecho/1 out=1 other",
+		"", "x", "noecho/1", "noecho/1 at=1 out=", "noecho/1 at= out=1", "noecho/1 at=1 out=-1", "noecho/1 at=1 out=+1", "noecho/1 at=1 out=01",
+		"noecho/1 at=1 out=1 ", "noecho/1 at=1 out=1  clean", "noecho/1 at=1 out=1 rewound clean", "noecho/1 at=1 out=1 clean clean",
+		"noecho/1 at=1 out=1 cleanrewound", "noecho/2 at=1 out=1", "noecho/1 at=1 out=99999999999999999999", " noecho/1 at=1 out=1",
+		"noecho/1 at=1 out=1 other", "noecho/1 out=1", "noecho/1 at=1", "noecho/1 out=1 at=1", "noecho/1 at=01 out=1",
 	} {
-		_, ok := parseMetadata(foreign)
+		_, ok := parseMetadata(foreign, 1)
 		require.False(t, ok, "%q", foreign)
 	}
+	moved := metadata{at: 1, out: 5}.String()
+	_, ok := parseMetadata(moved, 1)
+	require.True(t, ok)
+	_, ok = parseMetadata(moved, 2)
+	require.False(t, ok, "a tool has copied it to another offset")
 }
 
 func FuzzMetadata(f *testing.F) {
-	f.Add("noecho/1 out=7 clean rewound")
-	f.Add("noecho/1 out=7")
-	f.Fuzz(func(t *testing.T, s string) {
-		if m, ok := parseMetadata(s); ok {
+	f.Add("noecho/1 at=3 out=7 clean rewound", int64(3))
+	f.Add("noecho/1 at=4 out=7", int64(4))
+	f.Fuzz(func(t *testing.T, s string, offset int64) {
+		if m, ok := parseMetadata(s, offset); ok {
+			require.Equal(t, offset, m.at)
 			require.Equal(t, s, m.String())
 			require.GreaterOrEqual(t, m.out, int64(0))
 		}
@@ -39,8 +46,9 @@ func FuzzMetadata(f *testing.F) {
 
 func TestMetadataRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := metadata{out: rapid.Int64Range(0, math.MaxInt64).Draw(t, "out"), clean: rapid.Bool().Draw(t, "clean"), rewound: rapid.Bool().Draw(t, "rewound")}
-		got, ok := parseMetadata(m.String())
+		m := metadata{at: rapid.Int64Range(0, math.MaxInt64).Draw(t, "at"), out: rapid.Int64Range(0, math.MaxInt64).Draw(t, "out"),
+			clean: rapid.Bool().Draw(t, "clean"), rewound: rapid.Bool().Draw(t, "rewound")}
+		got, ok := parseMetadata(m.String(), m.at)
 		require.True(t, ok)
 		require.Equal(t, m, got)
 	})

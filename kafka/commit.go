@@ -164,7 +164,7 @@ func (r *Relay) fatalGroup(err error) error {
 		kerr.TopicAuthorizationFailed:  "allow the relay's user READ on the input and WRITE on the output",
 		kerr.InvalidSessionTimeout:     "choose a session timeout that the broker allows (group.min and group.max.session.timeout.ms)",
 		kerr.InconsistentGroupProtocol: "the group has members of another kind; give the relay a group of its own",
-		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 64 or more",
+		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 128 or more",
 		kerr.InvalidGroupID:            "give the group another name",
 	} {
 		if errors.Is(err, final) {

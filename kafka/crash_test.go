@@ -206,14 +206,14 @@ func TestCleanRestart(t *testing.T) {
 	l.settle()
 	l.stop()
 	_, meta := w.committed(0)
-	require.Equal(t, "noecho/1 out=2 clean", meta)
+	require.Equal(t, "noecho/1 at=2 out=2 clean", meta)
 
 	var atProduce atomic.Pointer[string]
 	l = w.start(&hooks{check: func(int32) error { _, m := w.committed(0); atProduce.Store(&m); return nil }}, nil)
 	require.NoError(t, w.cl.ProduceSync(t.Context(), &kgo.Record{Topic: testIn, Key: []byte("c"), Value: []byte("3")}).FirstErr())
 	w.eventually("a check", func() bool { return atProduce.Load() != nil })
-	require.Equal(t, "noecho/1 out=2", *atProduce.Load())
+	require.Equal(t, "noecho/1 at=2 out=2", *atProduce.Load())
 	l.stop()
 	_, meta = w.committed(0)
-	require.Equal(t, "noecho/1 out=3 clean", meta)
+	require.Equal(t, "noecho/1 at=3 out=3 clean", meta)
 }

@@ -66,8 +66,8 @@ func TestRevoke(t *testing.T) {
 		}
 		for part := range w.parts {
 			if !mine[part] {
-				_, meta := w.committed(part)
-				m, ok := parseMetadata(meta)
+				at, meta := w.committed(part)
+				m, ok := parseMetadata(meta, at)
 				require.True(t, ok && m.clean, "partition %d: %q", part, meta)
 			}
 		}
@@ -119,7 +119,7 @@ func TestDrainTooSlow(t *testing.T) {
 	l.stop()
 	at, meta := w.committed(0)
 	require.Zero(t, at)
-	require.Equal(t, "noecho/1 out=0", meta)
+	require.Equal(t, "noecho/1 at=0 out=0", meta)
 	stuck.Remove()
 	l = w.start(nil, nil)
 	l.settle()

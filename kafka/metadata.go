@@ -7,11 +7,14 @@ import (
 
 // metadata travels with every offset that the relay commits, in the field Kafka keeps for the consumer's own use:
 //
-//	noecho/1 out=<N> [clean] [rewound]
+//	noecho/1 at=<offset> out=<N> [clean] [rewound]
 //
 // It is what makes the recovery of the output's tail exact, and it tells our own offsets from an operator's: the usual
 // tools write an empty string there.
 type metadata struct {
+	// at: the committed offset. There are tools that move an offset and keep its metadata (a copy of a group, a shift by so
+	// many records); with another offset the rest says nothing.
+	at int64
 	// out: every record of the output partition that comes from a source offset at or above the committed one lies at or
 	// above this output offset. So a scan from here finds all that may be there already.
 	out int64
@@ -27,7 +30,9 @@ const metadataTag = "noecho/1"
 // String encodes m as above.
 func (m metadata) String() string {
 	var b strings.Builder
-	b.WriteString(metadataTag + " out=")
+	b.WriteString(metadataTag + " at=")
+	b.WriteString(strconv.FormatInt(m.at, 10))
+	b.WriteString(" out=")
 	b.WriteString(strconv.FormatInt(m.out, 10))
 	if m.clean {
 		b.WriteString(" clean")
@@ -38,25 +43,40 @@ func (m metadata) String() string {
 	return b.String()
 }
 
-// parseMetadata decodes what String made. ok is false for anything else: another tool's, another version's, damaged.
-// All of these are read as "not ours", and the offset obeyed as an operator's.
-func parseMetadata(s string) (m metadata, ok bool) {
-	rest, ok := strings.CutPrefix(s, metadataTag+" out=")
+// parseMetadata decodes what String made for the offset that it came with. ok is false for anything else: another tool's,
+// another version's, another offset's, damaged. All of these are read as "not ours", and the offset obeyed as an operator's.
+func parseMetadata(s string, offset int64) (m metadata, ok bool) {
+	rest, ok := strings.CutPrefix(s, metadataTag)
 	if !ok {
 		return metadata{}, false
 	}
-	digits, rest, _ := strings.Cut(rest, " ")
-	out, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || out < 0 || strconv.FormatInt(out, 10) != digits {
+	at, rest, okAt := cutNumber(rest, " at=")
+	out, rest, okOut := cutNumber(rest, " out=")
+	if !okAt || !okOut || at != offset {
 		return metadata{}, false
 	}
-	m.out = out
+	m.at, m.out = at, out
+	rest = strings.TrimPrefix(rest, " ")
 	rest, m.clean = cutWord(rest, "clean")
 	rest, m.rewound = cutWord(rest, "rewound")
 	if rest != "" || m.String() != s {
 		return metadata{}, false
 	}
 	return m, true
+}
+
+// cutNumber cuts a name and the number after it off the front.
+func cutNumber(s, name string) (n int64, rest string, ok bool) {
+	s, ok = strings.CutPrefix(s, name)
+	if !ok {
+		return 0, "", false
+	}
+	digits := s
+	if end := strings.IndexByte(s, ' '); end >= 0 {
+		digits, rest = s[:end], s[end:]
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, rest, err == nil && n >= 0
 }
 
 func cutWord(s, word string) (rest string, found bool) {

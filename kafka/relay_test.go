@@ -52,7 +52,7 @@ func TestRelay(t *testing.T) {
 	for part := range w.parts {
 		at, meta := w.committed(part)
 		require.EqualValues(t, len(w.fed[part]), at)
-		m, ok := parseMetadata(meta)
+		m, ok := parseMetadata(meta, at)
 		require.True(t, ok, meta)
 		require.True(t, m.clean)
 		require.EqualValues(t, len(w.output()[part]), m.out)

@@ -96,7 +96,7 @@ func (w *worker) position() position {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	next := w.nextLocked()
-	return position{next: next, meta: metadata{out: w.resume.out(next, w.lastOut), rewound: next < w.resume.state}}
+	return position{next: next, meta: metadata{at: next, out: w.resume.out(next, w.lastOut), rewound: next < w.resume.state}}
 }
 
 // nextLocked returns the offset below which all is in the output, or dropped.
