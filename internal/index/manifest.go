@@ -49,6 +49,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func currentManifest(fs vfs.FS, dir string) (name string, data []byte, err error) {
 	if _, err := fs.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return "", nil, nil
+	} else if err != nil {
+		return "", nil, err
 	}
 	desc, err := pebble.Peek(dir, fs)
 	if err != nil || !desc.Exists {
