@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -37,7 +39,7 @@ func (r *Relay) assigned(_ context.Context, _ *kgo.Client, parts map[string][]in
 
 func (r *Relay) newWorker(part int32, state partition) *worker {
 	w := &worker{
-		r: r, part: part, state: state, open: -1, lastOut: -1,
+		r: r, part: part, state: state, open: -1, lastOut: -1, last: position{next: -1},
 		lane: &lane{partition: part},
 		wake: make(chan struct{}, 1), ready: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -72,9 +74,12 @@ func (r *Relay) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetch
 // adjust says where each new partition starts, and sends the restore on its way. The start follows from the two
 // committed offsets alone; what the output holds is read in the background, while the first records are fetched.
 func (r *Relay) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	spans, err := listSpans(ctx, r.cl, r.cfg.Input)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.stop, cancel)()
+	spans, err := r.inputSpans(ctx, slices.Collect(maps.Keys(offsets[r.cfg.Input])))
 	if err != nil {
-		if permanent(err) && ctx.Err() == nil {
+		if ctx.Err() == nil {
 			r.fail(err)
 		}
 		return nil, err

@@ -44,7 +44,12 @@
 //   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine): until that one
 //     hears of it, both write. Static membership with one process for each data directory makes that an accident that has
 //     to be arranged; a second process with the same instance id ends the first with a *FencedError.
-//   - A request that a killed predecessor had on its way for longer than SettleWait goes unseen: its records are repeated.
+//   - A request that a killed predecessor had on its way for longer than SettleWait, before the output's leader appended
+//     it, goes unseen: its records are repeated. What the leader has appended is waited for until it is replicated, where the
+//     broker tells its log's end (OffsetForLeaderEpoch, which takes the right to DESCRIBE the output); else only the high
+//     watermark is seen, and a replication that lags by more than SettleWait has the same effect.
+//   - Where others write to the output without a pause, it never stands still: after some tries, what the leader held at one look
+//     and shows at the next is taken for the tail.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
 //   - A topic that is deleted and made again under the same name is noticed where offsets no longer fit (*OffsetError), not
 //     by its id.

@@ -53,8 +53,9 @@ type producer struct {
 
 	mu struct {
 		sync.Mutex
-		brokers map[int32]*brokerQueue
-		stopped bool
+		brokers  map[int32]*brokerQueue
+		underway map[int32]int // requests, by partition: of its lane, and of dead ones before it
+		stopped  bool
 	}
 }
 
@@ -90,7 +91,7 @@ type lane struct {
 func newProducer(cl *kgo.Client, topic string, log *slog.Logger, fail func(error)) *producer {
 	p := &producer{cl: cl, top: &topology{cl: cl, topic: topic}, log: log, fail: fail}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.mu.brokers = make(map[int32]*brokerQueue)
+	p.mu.brokers, p.mu.underway = make(map[int32]*brokerQueue), make(map[int32]int)
 	return p
 }
 
@@ -127,6 +128,14 @@ func (p *producer) abandon(l *lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.dead, l.queue = true, nil
+}
+
+// idle says whether no request for a partition is under way. A partition that was lost and comes back must wait for that:
+// what its old lane has sent may still land, behind the end that its restore would find.
+func (p *producer) idle(partition int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.underway[partition] == 0
 }
 
 // close sends nothing more, and returns when no request and no back-off is running.
@@ -166,6 +175,7 @@ func (p *producer) sendLocked(leader int32, q *brokerQueue) {
 					break
 				}
 				lanes = append(lanes, l)
+				p.mu.underway[l.partition]++
 			}
 			taken++
 		}
@@ -221,6 +231,11 @@ func (p *producer) send(leader int32, q *brokerQueue, lanes []*lane, req *kmsg.P
 		p.answered(l, laneErr, base, version)
 	}
 	p.mu.Lock()
+	for _, l := range lanes {
+		if p.mu.underway[l.partition]--; p.mu.underway[l.partition] == 0 {
+			delete(p.mu.underway, l.partition)
+		}
+	}
 	q.inflight--
 	p.sendLocked(leader, q)
 	p.mu.Unlock()

@@ -13,32 +13,38 @@ import (
 
 const (
 	restoreRetryPause = 200 * time.Millisecond // between two tries whose cause of failure may pass
+	settleTries       = 25                     // until it is taken that others write to the output all the time
 	restoreParallel   = 8                      // output partitions read at a time
 )
 
-// restoreAll carries out the plans of newly assigned partitions and lets their workers run. It tries again while the
-// cause of a failure may pass, and gives up when the relay stops; partitions that go meanwhile are left out.
+// restoreAll carries out the plans of newly assigned partitions and lets their workers run, each as soon as it can. It
+// tries again with those whose cause of failure may pass, and gives up when the relay stops; partitions that go meanwhile
+// are left out.
 func (r *Relay) restoreAll(workers []*worker) {
-	for r.stop.Err() == nil {
+	cl, err := kgo.NewClient(r.cfg.Client...)
+	if err != nil {
+		r.fail(&ConfigError{Problems: []string{"client: " + err.Error()}})
+		return
+	}
+	defer cl.Close()
+	tail := &tailReader{cl: cl, top: &topology{cl: cl, topic: r.cfg.Output}, decompress: kgo.DefaultDecompressor()}
+	for try := 0; r.stop.Err() == nil; try++ {
 		workers = slices.DeleteFunc(workers, (*worker).isKilled)
 		if len(workers) == 0 {
 			return
 		}
-		err := r.restore(r.stop, workers)
-		if err == nil {
-			return
-		}
-		var group *GroupError
-		var fenced *FencedError
-		var source *SourceError
+		left, err := r.restore(r.stop, tail, workers, try >= settleTries)
 		if r.stop.Err() != nil {
 			return
 		}
-		if permanent(err) || errors.As(err, &group) || errors.As(err, &fenced) || errors.As(err, &source) {
+		if final(err) {
 			r.fail(err)
 			return
 		}
-		r.log.Warn("restore: trying again", "topic", r.cfg.Input, "partitions", len(workers), "cause", err)
+		if workers = left; len(left) == 0 {
+			return
+		}
+		r.warnAgain(try, "restore: trying again", len(left), err)
 		select {
 		case <-time.After(restoreRetryPause):
 		case <-r.stop.Done():
@@ -46,74 +52,77 @@ func (r *Relay) restoreAll(workers []*worker) {
 	}
 }
 
-func (r *Relay) restore(ctx context.Context, workers []*worker) error {
+// restore lets the workers run that it can, and returns the others, with the worst of their causes.
+func (r *Relay) restore(ctx context.Context, tail *tailReader, workers []*worker, moving bool) (left []*worker, cause error) {
+	found, left, cause := r.findTails(ctx, tail, workers, moving)
+	if len(found) == 0 || final(cause) {
+		return left, cause
+	}
 	id, epoch, err := r.producer.newID(ctx)
+	if err == nil {
+		_, _, version := r.producer.top.leader(0)
+		err = r.producer.top.refresh(ctx, version)
+	}
 	if err != nil {
-		return err
+		return workers, worse(cause, err)
 	}
-	_, _, version := r.producer.top.leader(0)
-	if err := r.producer.top.refresh(ctx, version); err != nil {
-		return err
-	}
-	if err := r.findTails(ctx, workers); err != nil {
-		return err
-	}
-	for _, w := range workers {
+	for _, w := range found {
 		w.lane.producerID, w.lane.epoch = id, epoch
 	}
-	return r.claim(ctx, workers)
+	unclaimed, err := r.claim(ctx, found)
+	return append(left, unclaimed...), worse(cause, err)
 }
 
-// findTails fills in what of each partition is in the output already.
-func (r *Relay) findTails(ctx context.Context, workers []*worker) error {
-	cl, err := kgo.NewClient(r.cfg.Client...)
-	if err != nil {
-		return fmt.Errorf("kafka: client: %w", err)
-	}
-	defer cl.Close()
-	tail := &tailReader{cl: cl, top: &topology{cl: cl, topic: r.cfg.Output}, decompress: kgo.DefaultDecompressor()}
-	if err := tail.top.refresh(ctx, 0); err != nil {
-		return err
-	}
-	var unsettled []int32
-	for _, w := range workers {
+// findTails fills in what of each partition is in the output already; left are those of which it could not find out.
+func (r *Relay) findTails(ctx context.Context, tail *tailReader, workers []*worker, moving bool) (found, left []*worker, cause error) {
+	var all, unsettled []int32
+	failed := make([]error, len(workers))
+	for i, w := range workers {
+		if !r.producer.idle(w.part) {
+			failed[i] = fmt.Errorf("kafka: %s/%d: %w", r.cfg.Output, w.part, errUnderway)
+			continue
+		}
+		all = append(all, w.part)
 		if !w.plan.clean {
 			unsettled = append(unsettled, w.part)
 		}
 	}
-	spans, err := tail.settled(ctx, unsettled, r.cfg.SettleWait)
-	if err != nil {
-		return err
-	}
+	spans := tail.settled(ctx, all, unsettled, r.cfg.SettleWait, moving)
 	var group sync.WaitGroup
-	todo, failed := make(chan *worker), make(chan error, restoreParallel)
-	for range restoreParallel {
+	todo := make(chan int)
+	for range min(restoreParallel, len(workers)) {
 		group.Go(func() {
-			var err error
-			for w := range todo {
-				if err == nil {
-					err = r.findTail(ctx, tail, w, spans)
-				}
+			for i := range todo {
+				failed[i] = r.findTail(ctx, tail, workers[i], spans[workers[i].part])
 			}
-			failed <- err
 		})
 	}
-	for _, w := range workers {
-		todo <- w
+	for i := range workers {
+		if failed[i] == nil { // not written to before i is sent
+			todo <- i
+		}
 	}
 	close(todo)
 	group.Wait()
-	for range restoreParallel {
-		err = errors.Join(err, <-failed)
+	for i, w := range workers {
+		if cause = worse(cause, failed[i]); failed[i] == nil {
+			found = append(found, w)
+		} else {
+			left = append(left, w)
+		}
 	}
-	return err
+	return found, left, cause
 }
 
+// errUnderway: the partition was lost and has come back, and what it sent before may still land.
+var errUnderway = errors.New("a request of an earlier assignment is still under way")
+
 // findTail fills in w.resume.
-func (r *Relay) findTail(ctx context.Context, tail *tailReader, w *worker, spans map[int32]span) (err error) {
-	log, ok := spans[w.part]
-	if !ok {
+func (r *Relay) findTail(ctx context.Context, tail *tailReader, w *worker, log listed) (err error) {
+	if errors.Is(log.err, errNoPartition) {
 		return &TopicError{Topic: r.cfg.Output, Err: fmt.Errorf("it has no partition %d", w.part), Hint: "give it as many partitions as the input has"}
+	} else if log.err != nil {
+		return log.err
 	}
 	s := &w.resume
 	s.end, s.low, s.there = log.end, log.end, -1
@@ -128,7 +137,7 @@ func (r *Relay) findTail(ctx context.Context, tail *tailReader, w *worker, spans
 		s.low = max(w.plan.out, log.start)
 		s.there, err = tail.last(ctx, r.cfg.Input, w.part, s.low, log.end)
 	case scanBackward:
-		s.there, s.low, err = tail.lastBackward(ctx, r.cfg.Input, w.part, log)
+		s.there, s.low, err = tail.lastBackward(ctx, r.cfg.Input, w.part, log.span)
 	}
 	if err == nil && s.there >= s.input.end {
 		err = r.checkSource(ctx, w)
@@ -143,32 +152,32 @@ func (r *Relay) findTail(ctx context.Context, tail *tailReader, w *worker, spans
 // checkSource refuses a source offset that the input has never given. A process that Kafka has given up, but that lived on,
 // may have relayed what came in after we asked for the input's end; so ask again first.
 func (r *Relay) checkSource(ctx context.Context, w *worker) error {
-	spans, err := listSpans(ctx, r.cl, r.cfg.Input)
-	if err != nil {
-		return err
+	log := listSpans(ctx, r.cl, &topology{cl: r.cl, topic: r.cfg.Input}, []int32{w.part})[w.part]
+	if log.err != nil {
+		return log.err
 	}
 	s := &w.resume
-	if s.input = spans[w.part]; s.there >= s.input.end {
+	if s.input = log.span; s.there >= s.input.end {
 		return &SourceError{Input: r.cfg.Input, Output: r.cfg.Output, Partition: w.part, Source: s.there, End: s.input.end}
 	}
 	return nil
 }
 
-// claim commits the starts of the partitions whose plan asks for it, until Kafka has acknowledged them, and then lets
-// all the workers run. Nothing may be produced before: see decide.
-func (r *Relay) claim(ctx context.Context, workers []*worker) error {
+// claim commits the starts of the partitions whose plan asks for it, and lets those workers run that need none or whose
+// claim Kafka has acknowledged; it returns the others. Nothing may be produced before: see decide.
+func (r *Relay) claim(ctx context.Context, workers []*worker) (left []*worker, err error) {
 	r.commitMu.Lock()
 	defer r.commitMu.Unlock()
 	at := make(map[int32]position)
-	var claimed, alive []*worker
+	var claimed, ready []*worker
 	for _, w := range workers {
-		if w.isKilled() {
-			continue
-		}
-		alive = append(alive, w)
-		if w.plan.claim {
+		switch {
+		case w.isKilled():
+		case w.plan.claim:
 			at[w.part] = w.position()
 			claimed = append(claimed, w)
+		default:
+			ready = append(ready, w)
 		}
 	}
 	if len(claimed) > 0 {
@@ -177,18 +186,19 @@ func (r *Relay) claim(ctx context.Context, workers []*worker) error {
 		r.mu.Lock()
 		r.mu.cancelTick = cancel
 		r.mu.Unlock()
-		if err := r.commitOffsets(ctx, claimed, at); err != nil {
-			return err
-		}
-		for _, w := range claimed {
-			if w.last != at[w.part] {
-				return fmt.Errorf("kafka: %s/%d: the claim of offset %d was not acknowledged", r.cfg.Input, w.part, at[w.part].next)
-			}
-		}
+		err = r.commitOffsets(ctx, claimed, at)
 	}
-	for _, w := range alive {
+	for _, w := range claimed {
+		if w.last == at[w.part] {
+			ready = append(ready, w)
+			continue
+		}
+		left = append(left, w)
+		err = worse(err, fmt.Errorf("kafka: %s/%d: the claim of offset %d was not acknowledged", r.cfg.Input, w.part, at[w.part].next))
+	}
+	for _, w := range ready {
 		w.state_.Store(uint32(StateRunning))
 		close(w.ready)
 	}
-	return nil
+	return left, err
 }

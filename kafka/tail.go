@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -28,68 +27,38 @@ const (
 	backwardGrowth  = 4       // each step is that much longer than the one before
 	tailFetchBytes  = 4 << 20 // of one fetch; a larger batch still comes whole
 	tailRetryPause  = 50 * time.Millisecond
-	tailFetchWaitMS = 500
+	tailFetchWaitMS = 100
+	tailTries       = 8 // without progress, each at most a fetch's wait and a pause
 )
 
-// span is the part of an output partition's log that exists.
-type span struct{ start, end int64 }
-
-// spans lists the log of each partition of the output: end is the high watermark, whatever transactions are open.
-func (t *tailReader) spans(ctx context.Context) (map[int32]span, error) {
-	return listSpans(ctx, t.cl, t.top.topic)
-}
-
-func listSpans(ctx context.Context, cl *kgo.Client, topic string) (map[int32]span, error) {
-	adm := kadm.NewClient(cl)
-	starts, err := adm.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	var ends kadm.ListedOffsets
-	if err == nil {
-		ends, err = adm.ListEndOffsets(ctx, topic)
-	}
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kafka: offsets of topic %q: %w", topic, err)
-	}
-	spans := make(map[int32]span)
-	for partition, end := range ends[topic] {
-		spans[partition] = span{start: starts[topic][partition].Offset, end: end.Offset}
-	}
-	return spans, nil
-}
-
-// settled lists the output's log once it stands still: a request that a killed predecessor had under way can land a
-// moment after we first look. It looks again every pause until two looks agree for the partitions given.
+// settled lists the output's logs as they stand still. Where a predecessor may have had a request under way when it was
+// killed (unsettled says so), one look is not enough: the request can land a moment later. Such a partition is looked at twice,
+// with a pause between, and is errUnsettled when the two differ or when its leader holds records that are not replicated: those
+// are not visible yet, and will be.
 //
-// The bound: a request that is on its way (in a socket's buffer, or in the broker's queue) for longer than the pause goes
-// unseen, and what it adds is produced again. Nothing is lost by it.
-func (t *tailReader) settled(ctx context.Context, partitions []int32, pause time.Duration) (map[int32]span, error) {
-	spans, err := t.spans(ctx)
-	if err != nil || len(partitions) == 0 {
-		return spans, err
+// Where somebody else writes to the output all the time, two looks never agree. With moving it is enough that what the
+// leader held at the first look is visible at the second.
+//
+// The bound: a request that is on its way (in a socket's buffer, or in the broker's queue, before the leader has appended
+// it) for longer than the pause goes unseen, and what it adds is produced again. Nothing is lost by it.
+func (t *tailReader) settled(ctx context.Context, all, unsettled []int32, pause time.Duration, moving bool) map[int32]listed {
+	spans := listSpans(ctx, t.cl, t.top, all)
+	if len(unsettled) == 0 {
+		return spans
 	}
-	for {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		again, err := t.spans(ctx)
-		if err != nil {
-			return nil, err
-		}
-		still := true
-		for _, p := range partitions {
-			still = still && again[p].end == spans[p].end
-		}
-		if spans = again; still {
-			return spans, nil
-		}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done(): // and so will the second look be
 	}
+	for part, again := range listSpans(ctx, t.cl, t.top, unsettled) {
+		first := spans[part]
+		still := again.end == first.end && again.logEnd == again.end || moving && again.end >= first.logEnd
+		if again.err == nil && (first.err != nil || !still) {
+			again.err = fmt.Errorf("kafka: the tail of %s/%d: %w", t.top.topic, part, errUnsettled)
+		}
+		spans[part] = again
+	}
+	return spans
 }
 
 // last returns the largest source offset of that input partition in [from, to) of an output partition; -1: none.
@@ -138,12 +107,14 @@ func (t *tailReader) lastBackward(ctx context.Context, input string, partition i
 	return -1, log.end, nil
 }
 
-// fetch reads the records from an offset below the end on, and where to go on. It tries again while the cause may pass.
+// fetch reads the records from an offset below the end on, and where to go on. It tries again while the cause may pass, but
+// not for ever: the high watermark may have fallen below the end that was listed (an unclean election), or the leader be
+// gone for long. Then the restore has to look again, and other partitions want their turn.
 func (t *tailReader) fetch(ctx context.Context, partition int32, from int64) ([]*kgo.Record, int64, error) {
-	for {
+	err := error(nil)
+	for range tailTries {
 		leader, id, version := t.top.leader(partition)
-		err := error(kerr.LeaderNotAvailable)
-		if leader >= 0 {
+		if err = kerr.LeaderNotAvailable; leader >= 0 {
 			var records []*kgo.Record
 			var next int64
 			if records, next, err = t.fetchOnce(ctx, leader, id, partition, from); err == nil && next > from {
@@ -153,8 +124,11 @@ func (t *tailReader) fetch(ctx context.Context, partition int32, from int64) ([]
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
 		}
-		if err != nil && permanent(err) {
-			return nil, 0, fmt.Errorf("kafka: read the tail of %s/%d at %d: %w", t.top.topic, partition, from, err)
+		if err == nil {
+			err = errTailMoved
+		}
+		if permanent(err) {
+			break
 		}
 		select {
 		case <-time.After(tailRetryPause):
@@ -165,7 +139,11 @@ func (t *tailReader) fetch(ctx context.Context, partition int32, from int64) ([]
 			return nil, 0, err
 		}
 	}
+	return nil, 0, fmt.Errorf("kafka: read the tail of %s/%d at %d: %w", t.top.topic, partition, from, err)
 }
+
+// errTailMoved: there is nothing where the list of offsets said there is.
+var errTailMoved = errors.New("the log ends before the end that was listed")
 
 func (t *tailReader) fetchOnce(ctx context.Context, leader int32, id [16]byte, partition int32, from int64) ([]*kgo.Record, int64, error) {
 	rp := kmsg.NewFetchRequestTopicPartition()
@@ -191,14 +169,15 @@ func (t *tailReader) fetchOnce(ctx context.Context, leader int32, id [16]byte, p
 		Offset: from, Topic: t.top.topic, Partition: partition,
 	}, &resp.Topics[0].Partitions[0], t.decompress, nil)
 	if errors.Is(fetched.Err, kerr.OffsetOutOfRange) {
-		// Retention has moved the start past from while we read: go on at the new start.
-		spans, err := t.spans(ctx)
-		if err != nil {
-			return nil, 0, err
+		// Retention has moved the start past from while we read: go on at the new start. Or the log has become shorter.
+		log := listSpans(ctx, t.cl, t.top, []int32{partition})[partition]
+		switch {
+		case log.err != nil:
+			return nil, 0, log.err
+		case log.start > from:
+			return nil, log.start, nil
 		}
-		if start := spans[partition].start; start > from {
-			return nil, start, nil
-		}
+		return nil, 0, errTailMoved
 	}
 	if word := (*kerr.Error)(nil); fetched.Err != nil && !errors.As(fetched.Err, &word) {
 		return nil, 0, &TopicError{Topic: t.top.topic, Err: fetched.Err, Hint: "a batch of it cannot be read: compare the broker's disks and replicas"}

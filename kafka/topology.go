@@ -23,6 +23,7 @@ type topology struct {
 		loaded  bool
 		id      [16]byte
 		leaders []int32 // by partition; -1: none now
+		epochs  []int32 // of the leaders; -1: not known
 		version uint64  // of leaders: bumped by every load
 	}
 }
@@ -35,6 +36,23 @@ func (t *topology) leader(partition int32) (leader int32, id [16]byte, version u
 		return -1, t.mu.id, t.mu.version
 	}
 	return t.mu.leaders[partition], t.mu.id, t.mu.version
+}
+
+// count returns how many partitions the topic had when last asked.
+func (t *topology) count() int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int32(len(t.mu.leaders))
+}
+
+// epoch returns the epoch of the partition's leader; -1 where it is not known.
+func (t *topology) epoch(partition int32) int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if int(partition) >= len(t.mu.epochs) {
+		return -1
+	}
+	return t.mu.epochs[partition]
 }
 
 // refresh asks the brokers, unless somebody did since the caller saw version. Many partitions lose one leader together:
@@ -73,13 +91,14 @@ func (t *topology) take(got *kmsg.MetadataResponseTopic) error {
 	}
 	t.mu.loaded, t.mu.id = true, got.TopicID
 	for i := range t.mu.leaders {
-		t.mu.leaders[i] = -1
+		t.mu.leaders[i], t.mu.epochs[i] = -1, -1
 	}
 	for i := range got.Partitions {
 		p := &got.Partitions[i]
 		for int(p.Partition) >= len(t.mu.leaders) {
-			t.mu.leaders = append(t.mu.leaders, -1)
+			t.mu.leaders, t.mu.epochs = append(t.mu.leaders, -1), append(t.mu.epochs, -1)
 		}
+		t.mu.epochs[p.Partition] = p.LeaderEpoch
 		t.mu.leaders[p.Partition] = p.Leader // -1 with LEADER_NOT_AVAILABLE; a mere REPLICA_NOT_AVAILABLE has one
 	}
 	t.mu.version++

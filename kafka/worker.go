@@ -35,7 +35,7 @@ type worker struct {
 	plan   plan
 	resume resume
 
-	last position // protected by Relay.commitMu: what Kafka last acknowledged
+	last position // protected by Relay.commitMu: what Kafka last acknowledged; next -1: nothing yet
 
 	// Owned by run.
 	build    builder
