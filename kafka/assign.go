@@ -2,10 +2,14 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -84,6 +88,13 @@ func (r *Relay) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Off
 		}
 		return nil, err
 	}
+	latest, err := r.startLatest(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.fail(err)
+		}
+		return nil, err
+	}
 	var restoring []*worker
 	for part := range offsets[r.cfg.Input] {
 		r.mu.Lock()
@@ -92,7 +103,7 @@ func (r *Relay) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Off
 		if w == nil {
 			continue // stopping
 		}
-		if err := r.begin(w, spans[part]); err != nil {
+		if err := r.begin(w, spans[part], latest); err != nil {
 			r.fail(err)
 			return nil, err
 		}
@@ -107,13 +118,50 @@ func (r *Relay) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Off
 	return offsets, nil
 }
 
+// startLatest says whether a partition that nobody knows starts at its end. That is meant for a group that is new. Once
+// the group has an offset for any partition of the input, an unknown one was added to the topic later, and what came in
+// before the group heard of it must not be passed over.
+func (r *Relay) startLatest(ctx context.Context) (bool, error) {
+	if r.cfg.StartAt != StartLatest {
+		return false, nil
+	}
+	for try := 0; ; try++ {
+		offsets, err := kadm.NewClient(r.cl).FetchOffsets(ctx, r.cfg.Group)
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case err == nil, errors.Is(err, kerr.GroupIDNotFound):
+			for _, known := range offsets[r.cfg.Input] {
+				if known.Err == nil && known.At >= 0 {
+					return false, nil
+				}
+			}
+			return true, nil
+		case r.fatalGroup(err) != nil:
+			return false, r.fatalGroup(err)
+		case permanent(err):
+			return false, &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+		}
+		r.warnAgain(try, "offsets of the group: trying again", 0, err)
+		select {
+		case <-time.After(restoreRetryPause):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
 // begin decides where a partition starts, within what its log holds.
-func (r *Relay) begin(w *worker, log span) error {
+func (r *Relay) begin(w *worker, log span, latest bool) error {
 	state := w.state.Committed()
 	w.plan = decide(w.group, state)
 	start := w.plan.start
+	if w.group.offset < 0 && state >= 0 {
+		r.log.Warn("the group has no offset, but the data directory has handled this partition: it goes on there, and start_at is not used",
+			"topic", r.cfg.Input, "partition", w.part, "group", r.cfg.Group, "offset", state)
+	}
 	switch {
-	case start < 0 && r.cfg.StartAt == StartLatest:
+	case start < 0 && latest:
 		start = log.end
 	case start < 0:
 		start = log.start

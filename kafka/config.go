@@ -16,7 +16,8 @@ type StartAt string
 const (
 	// StartEarliest starts at the oldest record the topic has.
 	StartEarliest StartAt = "earliest"
-	// StartLatest starts at the end the topic has when the partition is first assigned.
+	// StartLatest starts at the end the topic has when the group is new. A partition that the group meets later (added to
+	// the topic, or never claimed because the first start was cut short) starts at its oldest record: nothing is passed over.
 	StartLatest StartAt = "latest"
 )
 

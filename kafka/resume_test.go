@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -223,6 +225,56 @@ func TestStartLatest(t *testing.T) {
 	l.settle()
 	l.stop()
 	requireSame(t, 0, w.fed[0][1:], w.output()[0]) // the first "old" was never seen
+}
+
+// TestStartLatestAndPartitionsAdded: what a new partition took in before the group heard of it is not passed over.
+func TestStartLatestAndPartitionsAdded(t *testing.T) {
+	latest := func(cfg *RelayConfig) { cfg.StartAt = StartLatest }
+	w := newWorld(t, 1)
+	w.feed(rec(0, "old", "1"))
+	l := w.start(nil, latest)
+	w.eventually("the claim", func() bool { at, _ := w.committed(0); return at == 1 })
+	l.stop()
+	for _, topic := range []string{testOut, testIn} {
+		_, err := w.adm.CreatePartitions(t.Context(), 1, topic)
+		require.NoError(t, err)
+	}
+	w.cl.ForceMetadataRefresh()
+	w.parts = 2
+	w.eventually("a record in the new partition", func() bool {
+		r := rec(1, "first", "1")
+		r.Topic = testIn
+		if w.cl.ProduceSync(t.Context(), r).FirstErr() != nil {
+			return false
+		}
+		w.fed[1] = append(w.fed[1], r)
+		return true
+	})
+	l = w.start(nil, latest)
+	l.settle()
+	l.stop()
+	out := w.output()
+	require.Empty(t, out[0])
+	requireSame(t, 1, w.fed[1], out[1])
+}
+
+// TestAnotherGroupOnTheSameStore: the store knows where it was, whatever start_at says, and the log says so.
+func TestAnotherGroupOnTheSameStore(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	l := w.start(nil, nil)
+	l.settle()
+	l.stop()
+	w.feed(rec(0, "a", "2"), rec(0, "b", "1"))
+	var lines bytes.Buffer
+	l = w.start(nil, func(cfg *RelayConfig) {
+		cfg.Group, cfg.StartAt = "another", StartLatest
+		cfg.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	})
+	l.settle()
+	l.stop()
+	w.requireClean()
+	require.Contains(t, lines.String(), "start_at is not used")
 }
 
 // TestOffsetBeyondTheLog: the topic was made again, or the group is another's. Refused, not guessed at.
