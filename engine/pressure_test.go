@@ -52,11 +52,11 @@ func TestIdlePartitionLetsTheLogGo(t *testing.T) {
 func TestNothingButDuplicates(t *testing.T) {
 	e, ps := pressed(t, 1, func(*engine.Options) {})
 	take(t, ps[0], 0, "k")
-	for i := range int64(scaled(3000)) {
+	for i := range int64(3000) {
 		take(t, ps[0], 1+i, "k")
 	}
 	require.Eventually(t, func() bool { return e.Metrics().WAL.Bytes <= 48<<10 }, waitFor, pollEvery)
-	require.Positive(t, e.Metrics().WAL.Recycled)
+	require.Greater(t, e.Metrics().WAL.Appended, uint64(128<<10), "the log never was longer than it may be")
 }
 
 // TestManySmallTables: 200 partitions share a megabyte. None of their tables is ever full, and memory is bounded all the same.
