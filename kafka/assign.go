@@ -47,7 +47,7 @@ func (r *Relay) newWorker(part int32, state partition) *worker {
 		lane: &lane{partition: part},
 		wake: make(chan struct{}, 1), ready: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	w.lane.acked = w.acked
+	w.lane.acked, w.lane.split = w.acked, w.split
 	w.highWater.Store(-1)
 	w.committed.Store(-1)
 	w.build = builder{prefix: []byte(sourcePrefix(r.cfg.Input, part)), compressor: r.compressor}

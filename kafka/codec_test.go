@@ -170,3 +170,37 @@ func TestVarintLen(t *testing.T) {
 }
 
 func appendVarint(v int64) []byte { return binary.AppendVarint(nil, v) }
+
+// TestSplit: the halves hold the same records, numbered as they were, also round the end of the sequence numbers.
+func TestSplit(t *testing.T) {
+	compressor, err := kgo.DefaultCompressor(kgo.SnappyCompression())
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		b := builder{prefix: []byte(sourcePrefix("in", 2)), compressor: compressor}
+		records := drawRecords(t)
+		if len(records) < 2 {
+			return
+		}
+		for _, r := range records {
+			b.append(r)
+		}
+		sequence := int32(math.MaxInt32 - rapid.IntRange(0, 30).Draw(t, "sequence"))
+		parts, err := b.seal(9, 3, sequence).split(b)
+		require.NoError(t, err)
+		require.Len(t, parts, 2)
+		for _, part := range parts {
+			var raw kmsg.RecordBatch
+			require.NoError(t, raw.ReadFrom(part.wire))
+			require.Equal(t, sequence, raw.FirstSequence)
+			require.EqualValues(t, 9, raw.ProducerID)
+			one := builder{prefix: b.prefix, compressor: compressor}
+			for _, r := range records[:part.records] {
+				one.append(r)
+			}
+			require.Equal(t, one.seal(9, 3, sequence), part)
+			records = records[part.records:]
+			sequence = int32((int64(sequence) + int64(part.records)) % (1 << 31))
+		}
+		require.Empty(t, records)
+	})
+}

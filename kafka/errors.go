@@ -133,7 +133,11 @@ type ProduceError struct {
 }
 
 func (e *ProduceError) Error() string {
-	return fmt.Sprintf("kafka: %s/%d: the broker refused the batch with the source offsets %d to %d (%d bytes): %v; nothing after it was sent: mend the cause (max.message.bytes, permissions, disk) and restart",
+	if e.First == e.Last && tooLarge(e.Err) {
+		return fmt.Sprintf("kafka: %s/%d: the output does not take the record with the source offset %d (%d bytes as a batch of its own): %v; nothing after it was sent: "+
+			"set max.message.bytes of the output above that and restart", e.Topic, e.Partition, e.First, e.Bytes, e.Err)
+	}
+	return fmt.Sprintf("kafka: %s/%d: the broker refused the batch with the source offsets %d to %d (%d bytes): %v; nothing after it was sent: mend the cause (permissions, disk) and restart",
 		e.Topic, e.Partition, e.First, e.Last, e.Bytes, e.Err)
 }
 

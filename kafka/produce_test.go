@@ -17,7 +17,7 @@ import (
 // TestProduceRefusedForGood: one batch is refused, others wait behind it. Nothing behind it reaches the output, and
 // once the cause is gone the next life goes on at that batch.
 func TestProduceRefusedForGood(t *testing.T) {
-	for _, refusal := range []*kerr.Error{kerr.MessageTooLarge, kerr.InvalidRecord, kerr.TopicAuthorizationFailed, kerr.OutOfOrderSequenceNumber} {
+	for _, refusal := range []*kerr.Error{kerr.InvalidRecord, kerr.TopicAuthorizationFailed, kerr.OutOfOrderSequenceNumber} {
 		for _, nth := range []int64{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s/%d", refusal.Message, nth), func(t *testing.T) {
 				w := newWorld(t, 1)
@@ -47,6 +47,61 @@ func TestProduceRefusedForGood(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestBatchTooLargeForTheOutput: what the broker refuses for its size is sent in parts, as often as it takes, and those
+// behind it after them.
+func TestBatchTooLargeForTheOutput(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(history(rand.New(rand.NewPCG(11, 12)), 1, 3000)...)
+	const limit = 500
+	var refused atomic.Int64
+	w.cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Topic: testOut, Err: kerr.MessageTooLarge, Count: -1,
+		When: func(req kmsg.Request) bool {
+			p := req.(*kmsg.ProduceRequest)
+			if len(p.Topics) == 1 && len(p.Topics[0].Partitions) == 1 && len(p.Topics[0].Partitions[0].Records) > limit {
+				refused.Add(1)
+				return true
+			}
+			return false
+		},
+	})
+	l := w.start(nil, nil)
+	l.settle()
+	require.Positive(t, refused.Load())
+	l.stop()
+	w.requireClean()
+}
+
+// TestRecordRefusedAsTooLarge: one record cannot be sent in parts. What is before it goes through, and the error names it.
+func TestRecordRefusedAsTooLarge(t *testing.T) {
+	w := newWorld(t, 1)
+	large := make([]byte, 2000)
+	for i := range large {
+		large[i] = byte(rand.Uint32())
+	}
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"), rec(0, "big", string(large)), rec(0, "c", "2"))
+	h := w.cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Topic: testOut, Err: kerr.MessageTooLarge, Count: -1,
+		When: func(req kmsg.Request) bool {
+			return len(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records) > 1500
+		},
+	})
+	l := w.start(nil, nil)
+	<-l.done
+	var refused *ProduceError
+	require.ErrorAs(t, l.err, &refused)
+	require.EqualValues(t, 2, refused.First)
+	require.EqualValues(t, 2, refused.Last)
+	require.Contains(t, l.err.Error(), "set max.message.bytes of the output")
+	requireSame(t, 0, w.fed[0][:2], w.output()[0])
+	require.NoError(t, l.e.Close())
+	h.Remove()
+	l = w.start(nil, nil)
+	l.settle()
+	l.stop()
+	w.requireClean()
 }
 
 // TestRecordTooLargeForTheOutput: known before it is sent.

@@ -74,7 +74,8 @@ const (
 // lane is the way of one assigned partition to the output.
 type lane struct {
 	partition int32
-	acked     func(b *batch, base int64) // called without locks, in order
+	acked     func(b *batch, base int64)       // called without locks, in order
+	split     func(b *batch) ([]*batch, error) // the same; for a batch of several records
 
 	// Owned by the worker.
 	producerID int64
@@ -266,12 +267,32 @@ func (p *producer) answered(l *lane, err error, base int64, version uint64) {
 	case err != nil && retriable(err):
 		p.laterLocked(l, version, err)
 		p.mu.Unlock()
+	case tooLarge(err) && b.records > 1:
+		p.mu.Unlock()
+		p.splitFirst(l, b, err)
 	default:
 		if err == nil {
 			err = fmt.Errorf("the broker stored it without saying at which offset (%d)", base)
 		}
 		p.mu.Unlock()
 		p.fail(&ProduceError{Topic: p.top.topic, Partition: l.partition, First: b.first, Last: b.last, Bytes: len(b.wire), Err: err})
+	}
+}
+
+// splitFirst sends the first batch of l in two parts.
+func (p *producer) splitFirst(l *lane, b *batch, cause error) {
+	p.log.Warn("produce: the batch is too large for the output; sending it in two", "topic", p.top.topic, "partition", l.partition,
+		"bytes", len(b.wire), "records", b.records, "cause", cause)
+	parts, err := l.split(b)
+	if err != nil {
+		p.fail(&ProduceError{Topic: p.top.topic, Partition: l.partition, First: b.first, Last: b.last, Bytes: len(b.wire), Err: errors.Join(cause, err)})
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !l.dead && !p.mu.stopped {
+		l.queue = slices.Replace(l.queue, 0, 1, parts...)
+		p.readyLocked(l)
 	}
 }
 

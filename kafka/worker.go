@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"noecho/engine"
@@ -335,9 +336,9 @@ func (w *worker) seal() error {
 	w.pending = append(w.pending, b)
 	w.open = -1
 	w.mu.Unlock()
-	if limit := w.r.maxMessage.Load(); limit > 0 && int64(len(b.wire)) > limit {
+	if limit := w.r.maxMessage.Load(); limit > 0 && b.records == 1 && int64(len(b.wire)) > limit {
 		return &ProduceError{Topic: w.r.cfg.Output, Partition: w.part, First: b.first, Last: b.last, Bytes: len(b.wire),
-			Err: fmt.Errorf("it is larger than max.message.bytes of the output, %d", limit)}
+			Err: fmt.Errorf("it is larger than max.message.bytes of the output, %d: %w", limit, kerr.MessageTooLarge)}
 	}
 	w.r.producer.enqueue(w.lane, b)
 	return nil
