@@ -172,7 +172,8 @@ func (r *Relay) fetchError(stop context.Context, topic string, part int32, err e
 	switch {
 	case errors.As(err, &large):
 		r.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
-			Hint: "raise decompress_bytes if the batch is a proper one"})
+			Hint: fmt.Sprintf("batches of more than %d bytes after decompression are not read: have the producer close its batches earlier (batch.size), "+
+				"or move the group past this one with the usual tool", r.cfg.DecompressBytes)})
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
 		r.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
 			Hint: "records were removed before they were read (retention, or an unclean leader election); restart to go on at what is left, and give the topic more retention"})
