@@ -62,12 +62,28 @@ func (r *Relay) commitWorkers(ctx context.Context, workers []*worker, stopped bo
 		}
 	}
 	if len(todo) == 0 {
-		return nil
+		if stopped {
+			return nil
+		}
+		return r.probe(ctx, workers)
 	}
 	if err := r.commitMarks(ctx, todo, at); err != nil {
 		return err
 	}
 	return r.commitOffsets(ctx, todo, at)
+}
+
+// probe asks whether the store is sound, where there is nothing to commit: without traffic its failure would show only with
+// the next record, hours later. One partition speaks for all. A commit below what was committed changes nothing. Called
+// with commitMu held, which keeps the handle open.
+func (r *Relay) probe(ctx context.Context, workers []*worker) error {
+	if len(workers) == 0 {
+		return nil
+	}
+	if err := workers[0].state.Commit(ctx, -1); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("kafka: the store: %w", err)
+	}
+	return nil
 }
 
 // commitMarks commits to the engine. Not below where it stands (an operator's rewind), and not before anything was
@@ -162,7 +178,7 @@ func (r *Relay) fatalGroup(err error) error {
 	for final, hint := range map[*kerr.Error]string{
 		kerr.GroupAuthorizationFailed:  "allow the relay's user READ on the group",
 		kerr.TopicAuthorizationFailed:  "allow the relay's user READ on the input and WRITE on the output",
-		kerr.InvalidSessionTimeout:     "choose a session timeout that the broker allows (group.min and group.max.session.timeout.ms)",
+		kerr.InvalidSessionTimeout:     fmt.Sprintf("the relay asks for %v: let the broker's group.min.session.timeout.ms and group.max.session.timeout.ms allow that", r.cfg.SessionTimeout),
 		kerr.InconsistentGroupProtocol: "the group has members of another kind; give the relay a group of its own",
 		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 128 or more",
 		kerr.InvalidGroupID:            "give the group another name",

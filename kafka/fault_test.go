@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,6 +94,24 @@ func TestEngineFails(t *testing.T) {
 	l.settle()
 	l.stop()
 	w.requireClean()
+}
+
+// TestEngineFailsWhileIdle: a store that has failed ends the relay without waiting for a record.
+func TestEngineFailsWhileIdle(t *testing.T) {
+	w := newWorld(t, 2)
+	w.feed(rec(0, "a", "1"))
+	poisoned := errors.New("poisoned")
+	var broken atomic.Bool
+	l := w.start(&hooks{probe: func() error {
+		if broken.Load() {
+			return poisoned
+		}
+		return nil
+	}}, nil)
+	l.settle()
+	broken.Store(true)
+	<-l.done
+	require.ErrorIs(t, l.err, poisoned)
 }
 
 // TestBackPressure: the output stands still; the queue stays within its bound, fetching pauses, other partitions go on,

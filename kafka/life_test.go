@@ -70,6 +70,7 @@ type hooks struct {
 	check  func(part int32) error
 	before func(part int32, next int64) error // Commit
 	after  func(part int32, next int64) error
+	probe  func() error
 }
 
 type hookedStore struct {
@@ -101,6 +102,14 @@ func (p *hookedPartition) Check(recs []engine.Record, dst []engine.Verdict) ([]e
 }
 
 func (p *hookedPartition) Commit(ctx context.Context, next int64) error {
+	if next < 0 {
+		if p.h.probe != nil {
+			if err := p.h.probe(); err != nil {
+				return err
+			}
+		}
+		return p.partition.Commit(ctx, next)
+	}
 	if p.h.before != nil {
 		if err := p.h.before(p.part, next); err != nil {
 			return err
