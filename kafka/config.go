@@ -53,7 +53,7 @@ type RelayConfig struct {
 	SettleWait time.Duration
 
 	// QueueBytes bounds the memory of the records waiting in a partition's queue, keys, values and headers and 256 bytes for
-	// each record; default 16 MiB. At half of it the
+	// each record; default 64 MiB. At half of it the
 	// relay polls no more while all partitions have work, at the bound the partition's fetching is paused. One poll may
 	// overshoot it.
 	QueueBytes int64
@@ -80,7 +80,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.RebalanceTimeout, 60*time.Second)
 	def(&c.SettleWait, 250*time.Millisecond)
-	def(&c.QueueBytes, 16<<20)
+	def(&c.QueueBytes, 64<<20)
 	def(&c.TotalQueueBytes, 512<<20)
 	def(&c.FetchPartitionBytes, 1<<20)
 	def(&c.DecompressBytes, 128<<20)

@@ -133,7 +133,7 @@ func TestBackPressure(t *testing.T) {
 	stuck := w.cluster.Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.Produce}, Topic: testOut, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: -1,
 	})
-	const bound = 40_000
+	const bound = 90_000 // two of the batches that were fed
 	l := w.start(nil, func(cfg *RelayConfig) {
 		cfg.QueueBytes, cfg.FetchPartitionBytes, cfg.BatchBytes = bound, 10_000, 2_000
 	})
