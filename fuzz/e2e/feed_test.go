@@ -10,34 +10,36 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// feed is the producer: it writes a plan to the input topic at a steady rate, whoever is dead meanwhile.
+// feed is the producer: it writes the next records of a plan to the input topic at a steady rate, whoever is dead meanwhile.
 type feed struct {
-	plan  *plan // owned by run until done is closed
-	done  chan struct{}
-	err   error        // read after done
-	limit atomic.Int64 // records it may write so far; raised by whoever watches the relay
+	plan    *plan  // owned by run until done is closed
+	seed    uint64 // of the choice of partitions
+	records int
+	rate    int          // records a second
+	limit   atomic.Int64 // records it may write so far; raised by whoever watches the relay
+
+	done chan struct{}
+	err  error // read after done
 }
 
-// startFeed produces the plan's next records at rate a second, in partitions drawn at random.
-func startFeed(ctx context.Context, b *broker, topic string, p *plan, seed uint64, records, rate int) *feed {
-	f := &feed{plan: p, done: make(chan struct{})}
-	f.limit.Store(int64(records))
+func (f *feed) start(ctx context.Context, b *broker, topic string) {
+	f.done = make(chan struct{})
 	go func() {
 		defer close(f.done)
-		f.err = f.run(ctx, b, topic, rand.New(rand.NewPCG(seed, partitions)), records, rate)
+		f.err = f.run(ctx, b, topic)
 	}()
-	return f
 }
 
-func (f *feed) run(ctx context.Context, b *broker, topic string, rng *rand.Rand, records, rate int) error {
+func (f *feed) run(ctx context.Context, b *broker, topic string) error {
 	cl, err := b.client(kgo.ProducerLinger(2 * time.Millisecond))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	var failed atomic.Pointer[error]
+	rng := rand.New(rand.NewPCG(f.seed, partitions))
 	start := time.Now()
-	for i := range records {
+	for i := range f.records {
 		p := rng.IntN(partitions)
 		want := f.plan.parts[p].offset
 		cl.Produce(ctx, f.plan.take(p, topic), func(r *kgo.Record, err error) {
@@ -52,7 +54,7 @@ func (f *feed) run(ctx context.Context, b *broker, topic string, rng *rand.Rand,
 			return *err
 		}
 		if i%64 == 0 {
-			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(f.rate))))
 		}
 		for int64(i) >= f.limit.Load() && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)

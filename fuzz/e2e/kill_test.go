@@ -32,7 +32,8 @@ func (k killRun) run(t *testing.T) *tally {
 	l := link{brokers: b.addrs, input: b.topic(t, "in", partitions), output: b.topic(t, "out", partitions), group: name(t, "group")}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	f := startFeed(ctx, b, l.input, newPlan(seed), seed, k.records, k.rate)
+	f := &feed{plan: newPlan(seed), seed: seed, records: k.records, rate: k.rate}
+	f.start(ctx, b, l.input)
 	// One kill somewhere in each stretch of the input but the last three. The producer may be two stretches ahead, so that there is
 	// something to work off after a restart, and three when the moment of the kill has come, so that records flow at that moment.
 	a := assassin{t: t, b: b, link: l, feed: f, until: until, rng: rand.New(rand.NewPCG(seed, partitions+1)),

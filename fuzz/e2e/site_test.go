@@ -59,7 +59,9 @@ func noechoCommand(t testing.TB, args ...string) *exec.Cmd {
 
 // feed produces the next records of the plan.
 func (s *site) feed(records int) {
-	f := startFeed(context.Background(), s.b, s.input, s.plan, s.seed, records, 1_000_000)
+	f := &feed{plan: s.plan, seed: s.seed, records: records, rate: 1_000_000}
+	f.limit.Store(int64(records))
+	f.start(context.Background(), s.b, s.input)
 	<-f.done
 	require.NoError(s.t, f.err)
 	s.seed++ // other partitions the next time
