@@ -110,15 +110,23 @@ func (a *assassin) whileFlowing(cmd *exec.Cmd) *child {
 	before, err := a.b.ends(a.link.output)
 	require.NoError(a.t, err)
 	at := max(sum(before)+1, int64((float64(a.kills)+a.rng.Float64())*a.stretch*originalShare))
-	a.feed.limit.Store(int64(a.stretch * float64(a.kills+2)))
+	a.feed.limit.Store(max(a.feed.limit.Load(), int64(a.stretch*float64(a.kills+2))))
 	c := start(a.t, cmd)
 	a.lives++
+	last, since := int64(-1), time.Now()
 	poll(a.t, a.until, fmt.Sprintf("output record %d (kill %d)", at, a.kills+1), func() (bool, error) {
 		require.True(a.t, c.alive(), "the relay ended by itself")
 		ends, err := a.b.ends(a.link.output)
+		if now := sum(ends); now != last {
+			last, since = now, time.Now()
+		} else if time.Since(since) > time.Second {
+			// The life before had worked off all that the producer may write: let it write a little more.
+			a.feed.limit.Add(max(1, int64(a.stretch/20)))
+			since = time.Now()
+		}
 		return err == nil && sum(ends) >= at, err
 	})
-	a.feed.limit.Store(int64(a.stretch * float64(a.kills+3)))
+	a.feed.limit.Store(max(a.feed.limit.Load(), int64(a.stretch*float64(a.kills+3))))
 	a.pause(c, 50*time.Millisecond)
 	return c
 }
