@@ -39,14 +39,29 @@ func (r *Relay) Preflight(ctx context.Context) error {
 	if err := r.checkSizes(ctx, adm); err != nil {
 		return err
 	}
-	_, err = adm.FetchOffsets(ctx, r.cfg.Group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	return r.checkGroup(ctx, adm)
+}
+
+// checkGroup asks for the group's offsets. A cluster nobody has committed to yet makes the topic for them at this very
+// question, and says for some seconds that there is no coordinator: that passes, and is waited for.
+func (r *Relay) checkGroup(ctx context.Context, adm *kadm.Client) error {
+	for {
+		_, err := adm.FetchOffsets(ctx, r.cfg.Group)
+		if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
+			return nil
+		}
 		if fatal := r.fatalGroup(err); fatal != nil {
 			return fatal
 		}
-		return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+		if !kerr.IsRetriable(err) {
+			return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+		}
+		select {
+		case <-ctx.Done():
+			return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
-	return nil
 }
 
 func (r *Relay) checkTopics(ctx context.Context, adm *kadm.Client) error {
