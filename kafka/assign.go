@@ -140,7 +140,7 @@ func (r *Relay) startLatest(ctx context.Context) (bool, error) {
 		case r.fatalGroup(err) != nil:
 			return false, r.fatalGroup(err)
 		case permanent(err):
-			return false, &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+			return false, r.coordinatorError(err)
 		}
 		r.warnAgain(try, "offsets of the group: trying again", 0, err)
 		select {

@@ -54,11 +54,11 @@ func (r *Relay) checkGroup(ctx context.Context, adm *kadm.Client) error {
 			return fatal
 		}
 		if !kerr.IsRetriable(err) {
-			return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+			return r.coordinatorError(err)
 		}
 		select {
 		case <-ctx.Done():
-			return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+			return r.coordinatorError(err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -146,4 +146,9 @@ func messageLimits(ctx context.Context, adm *kadm.Client, topics ...string) (map
 		}
 	}
 	return limits, err
+}
+
+// coordinatorError says that the group's offsets cannot be had, for a reason that is no setting of ours.
+func (r *Relay) coordinatorError(err error) error {
+	return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
 }
