@@ -26,14 +26,12 @@ type Filter interface {
 	// Kind is KindSliced or KindRing.
 	Kind() string
 
-	// Touch loads the cache lines that Test and Add of hs will need, all of them independent of each other, so that the processor
-	// waits for many at once instead of for one after the other. Good batches have 32 to 256 hashes: more fall
-	// out of the first-level cache before they are used. The returned sum means nothing: it is there so that the loads are not
-	// dead code. No allocation.
-	Touch(hs []Hash) uint64
-
 	// Test returns the planes that may hold h; every plane h was added to since it was cleared is among them. No allocation.
 	Test(h Hash) Mask
+
+	// TestAll is Test for each of hs, into dst, which is as long. A batch is what makes it fast: the loads of all keys are
+	// independent of each other, so the processor waits for many at once instead of for one after the other. No allocation.
+	TestAll(hs []Hash, dst []Mask)
 
 	// Add puts h into plane. It never fails; it allocates only when it chains a larger layer. An Add to a plane whose clearing
 	// is under way cancels the clearing: the key is safe, and the next ClearSome starts again, for all keys of the plane.
@@ -47,6 +45,9 @@ type Filter interface {
 	// Until then Test may still report the plane, and Count(plane) is between 0 and what it was; adds to other
 	// planes between the calls are safe. Once done, Count(plane) is 0 and Test reports the plane for no hash.
 	ClearSome(plane, maxBytes int) (done bool)
+
+	// Room is the number of Adds to plane that certainly take no memory.
+	Room(plane int) uint64
 
 	// Count is the number of Adds to plane since it was cleared; a hash added twice counts twice.
 	Count(plane int) uint64
