@@ -37,9 +37,14 @@ type Filter interface {
 	// is under way cancels the clearing: the key is safe, and the next ClearSome starts again, for all keys of the plane.
 	Add(h Hash, plane int)
 
-	// Open says that plane starts a new bucket, and that about hint keys are expected (0: unknown, nothing is sized). When the layer
-	// that takes the adds is too small for the hint or more than 8 times too large, a fitting one takes over.
+	// Open says that about hint more keys are expected in plane, which starts a new bucket or has outgrown its layer (0: unknown,
+	// nothing is sized). When the layer that takes the adds is too small for the hint or more than 8 times too
+	// large, a fitting one takes over.
 	Open(plane int, hint uint64)
+
+	// Plan is the slow part of Open: it takes the memory, and may run beside Test and TestAll, though beside nothing that changes the
+	// filter. The function it returns does the rest at once; nil: there is nothing to do.
+	Plan(plane int, hint uint64) (apply func())
 
 	// ClearSome clears plane, at most about maxBytes of memory a call (at least one block), and reports whether it is done.
 	// Until then Test may still report the plane, and Count(plane) is between 0 and what it was; adds to other

@@ -134,14 +134,23 @@ func (f *ring) chain(plane int, keys uint64) *ringLayer {
 
 // Open gives the plane a filter for the hint at once: nothing is shared between planes, so there is no layer to keep.
 func (f *ring) Open(plane int, hint uint64) {
+	if apply := f.Plan(plane, hint); apply != nil {
+		apply()
+	}
+}
+
+func (f *ring) Plan(plane int, hint uint64) (apply func()) {
 	l := f.newest(plane)
 	if hint == 0 || l != nil && f.opts.fits(hint, l.capacity-l.adds, l.capacity) {
-		return
+		return nil
 	}
-	if l != nil && l.adds == 0 {
-		f.planes[plane] = f.planes[plane][:len(f.planes[plane])-1]
+	fresh := newRingLayer(f.opts.sized(hint), f.opts.BitsPerKey)
+	return func() {
+		if l != nil && l.adds == 0 {
+			f.planes[plane] = f.planes[plane][:len(f.planes[plane])-1]
+		}
+		f.planes[plane] = append(f.planes[plane], fresh)
 	}
-	f.chain(plane, f.opts.sized(hint))
 }
 
 // ClearSome lets go of the plane's filters, which touches none of their memory: it is always done, and the collector has the work.

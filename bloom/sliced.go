@@ -131,16 +131,27 @@ func (f *sliced) makeRoom(plane int) *layer {
 }
 
 func (f *sliced) Open(plane int, hint uint64) {
+	if apply := f.Plan(plane, hint); apply != nil {
+		apply()
+	}
+}
+
+func (f *sliced) Plan(plane int, hint uint64) (apply func()) {
 	fits := func(l *layer) bool { return f.opts.fits(hint, l.room(plane), l.capacity) }
 	if hint == 0 || fits(f.active()) {
-		return
+		return nil
 	}
 	if i := f.find(plane, fits); i >= 0 {
-		f.activate(i)
-	} else {
-		f.chain(f.opts.sized(hint))
+		return func() {
+			f.activate(i)
+			f.prune(0)
+		}
 	}
-	f.prune(0)
+	l := newLayer(f.opts.sized(hint), f.opts.BitsPerKey)
+	return func() {
+		f.layers = append(f.layers, l)
+		f.prune(0)
+	}
 }
 
 // find returns the index of the layer with the most room for plane among those that are ok, -1 when none is.

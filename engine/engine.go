@@ -33,6 +33,9 @@ type Engine struct {
 	stop       chan struct{} // closed by Close
 	keeperDone chan struct{}
 
+	planterKick chan struct{} // capacity 1: there may be work for the planter
+	planterDone chan struct{}
+
 	keeperMu  sync.Mutex // held by whoever does the keeper's work; before mu and every shard.mu
 	sealOrder uint64     // under keeperMu
 
@@ -79,8 +82,9 @@ func Open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger,
 		delta: o.Window.Milliseconds() / int64(o.Buckets),
-		pool:  newPagePool(o.MemoryBytes),
+		pool:  newPagePool(),
 		kick:  make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
+		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),
 		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	e.room.L = &e.roomMu
@@ -89,6 +93,7 @@ func Open(dir string, o Options) (*Engine, error) {
 		return nil, errors.Join(err, e.release())
 	}
 	go e.keep()
+	go e.plantTables()
 	e.wake()
 	return e, nil
 }
@@ -249,6 +254,7 @@ func (e *Engine) Close() error {
 	close(e.stop)
 	e.wakeRoom()
 	<-e.keeperDone
+	<-e.planterDone
 	for _, s := range e.shards() {
 		s.stopRebuild()
 	}
@@ -287,6 +293,8 @@ func (e *Engine) settle() error {
 		return err
 	}
 	for _, s := range e.shards() {
+		for s.tend() {
+		}
 		if err := s.saveFilter(); err != nil {
 			// A filter can be rebuilt: not saving it is no loss.
 			e.logger.Warn("the filter could not be saved, it will be rebuilt", "topic", s.topic, "partition", s.partition, "err", err)

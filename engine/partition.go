@@ -107,10 +107,7 @@ func (p *Partition) Forget(key []byte) error {
 	mask := s.filter.Test(h) | s.maybe
 	for i := range s.buckets {
 		b := &s.buckets[i]
-		if mask&(1<<b.plane) == 0 {
-			continue
-		}
-		offset, err := s.lookIn(b, h)
+		offset, err := s.lookIn(b, h, mask&b.bit != 0)
 		if err != nil {
 			return err
 		}

@@ -61,8 +61,9 @@ type table struct {
 	firstPos position // the oldest WAL frame with content of this table
 	forgets  []bucketHash
 
-	sealed bool   // in the index; under shard.mu
-	order  uint64 // of the seals; the lowest is evicted first; under shard.mu
+	planted int    // directory entries whose pages are in the filter; under shard.mu
+	sealed  bool   // in the index; under shard.mu
+	order   uint64 // of the seals; the lowest is evicted first; under shard.mu
 }
 
 const bucketHashBytes = 24

@@ -23,7 +23,7 @@ func drawHash(t *rapid.T) bloom.Hash {
 
 // TestTableAgainstMap does the same to a table and to a map.
 func TestTableAgainstMap(t *testing.T) {
-	pool := newPagePool(1 << 20)
+	pool := newPagePool()
 	rapid.Check(t, func(t *rapid.T) {
 		table, want := newTable(3, pool), map[bloom.Hash]uint64{}
 		for range rapid.IntRange(1, 12).Draw(t, "rounds") {
@@ -67,7 +67,7 @@ func requireSame(t require.TestingT, want map[bloom.Hash]uint64, table *table) {
 // TestTableGrows fills a table far beyond a page: splits lose nothing, and memory stays near what the marks take.
 func TestTableGrows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	pool := newPagePool(64 << 20)
+	pool := newPagePool()
 	table, want := newTable(0, pool), map[bloom.Hash]uint64{}
 	for i := range 50_000 {
 		h := bloom.Hash{Hi: rng.Uint64(), Lo: rng.Uint64()}
@@ -88,7 +88,7 @@ func TestTableGrows(t *testing.T) {
 
 // TestTableEntriesStop: the keeper may stop reading in the middle.
 func TestTableEntriesStop(t *testing.T) {
-	table := newTable(0, newPagePool(1<<20))
+	table := newTable(0, newPagePool())
 	for i := range uint64(1000) {
 		require.True(t, table.put(bloom.Hash{Hi: i << 54, Lo: i}, i+1))
 	}
@@ -104,7 +104,7 @@ func TestTableEntriesStop(t *testing.T) {
 // TestTableRefusesWhatIsNoHash: more hashes with equal top bits than a page holds cannot be split apart. put says so, and
 // what is there stays.
 func TestTableRefusesWhatIsNoHash(t *testing.T) {
-	pool := newPagePool(1 << 20)
+	pool := newPagePool()
 	table, want := newTable(0, pool), map[bloom.Hash]uint64{}
 	refused := 0
 	for i := range uint64(pageFull + 10) {
@@ -125,9 +125,9 @@ func TestTableRefusesWhatIsNoHash(t *testing.T) {
 	require.Zero(t, pool.bytes())
 }
 
-// TestPoolReusesPages: a page comes back empty, and the pool keeps no more than its budget.
+// TestPoolReusesPages: a page comes back empty, and slabs are taken only when no page is left.
 func TestPoolReusesPages(t *testing.T) {
-	pool := newPagePool(2 * pageBytes)
+	pool := newPagePool()
 	a := pool.get()
 	*a.find(bloom.Hash{Hi: 1, Lo: 2}) = slot{1, 2, 3}
 	a.n, a.depth = 1, 4
@@ -135,11 +135,20 @@ func TestPoolReusesPages(t *testing.T) {
 	b := pool.get()
 	require.Same(t, a, b)
 	require.Equal(t, page{}, *b)
-	c, d := pool.get(), pool.get()
-	require.Equal(t, int64(3*pageBytes), pool.bytes())
-	pool.put(b)
-	pool.put(c)
-	pool.put(d)
-	require.Len(t, pool.free, 2)
+	seen := map[*page]bool{b: true}
+	for range 3 * firstSlab {
+		g := pool.get()
+		require.False(t, seen[g], "a page was handed out twice")
+		require.Equal(t, page{}, *g)
+		g.n = 1
+		seen[g] = true
+	}
+	require.Equal(t, int64(len(seen))*pageBytes, pool.bytes())
+	for g := range seen {
+		pool.put(g)
+	}
 	require.Zero(t, pool.bytes())
+	for range len(seen) {
+		require.True(t, seen[pool.get()], "a new page while old ones are free")
+	}
 }
