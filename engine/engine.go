@@ -218,14 +218,14 @@ func (e *Engine) addLocked(s *shard) {
 // partitions would do nothing but seal tables of a few marks.
 const minPages = 4
 
-// sizeTables: a quarter of the budget is for active tables, a slot takes 24 bytes at a load of about 0.55, and a table
+// sizeTables: a quarter of the budget is for active tables, a mark takes about 40 bytes, and a table
 // above a million marks gains nothing. MaxKeys must not be overshot by what is not sealed yet.
 func (e *Engine) sizeTables(partitions int) {
 	partitions = max(partitions, 1)
 	e.memory.Store(max(e.opt.MemoryBytes, int64(partitions)*minPages*pageBytes))
 	n := int64(e.opt.TableKeys)
 	if n == 0 {
-		n = min(max(e.opt.MemoryBytes/4/44/int64(partitions), 4<<10), 1<<20)
+		n = min(max(e.opt.MemoryBytes/4/40/int64(partitions), 4<<10), 1<<20)
 	}
 	if e.opt.MaxKeys > 0 {
 		n = min(n, max(e.opt.MaxKeys/8/int64(partitions), 1))

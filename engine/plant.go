@@ -144,10 +144,8 @@ func (s *shard) keysBefore(num int64) uint64 {
 func (s *shard) plantSome(t *table, plane int) {
 	for n := 0; n < plantPages && t.planted < len(t.dir); n++ {
 		g := t.dir[t.planted]
-		for i := range g.slots {
-			if x := &g.slots[i]; x.val != 0 {
-				s.filter.Add(bloom.Hash{Hi: x.hi, Lo: x.lo}, plane)
-			}
+		for x := range g.filled {
+			s.filter.Add(bloom.Hash{Hi: x.hi, Lo: x.lo}, plane)
 		}
 		t.planted += 1 << (t.depth - g.depth)
 	}

@@ -27,7 +27,7 @@ type pagePool struct {
 
 const (
 	firstSlab = 16
-	largeSlab = slabBytes / int(unsafe.Sizeof(page{}))
+	largeSlab = slabBytes / int(pageBytes)
 )
 
 func newPagePool() *pagePool { return &pagePool{next: firstSlab} }
@@ -40,7 +40,7 @@ func (p *pagePool) get() *page {
 		g := p.free[n-1]
 		p.free = p.free[:n-1]
 		p.mu.Unlock()
-		*g = page{}
+		g.reset()
 		return g
 	}
 	if len(p.slab) == 0 {
@@ -55,7 +55,7 @@ func (p *pagePool) get() *page {
 
 // newSlab returns n empty pages.
 func newSlab(n int) []page {
-	raw := hugepage.Bytes(n * int(unsafe.Sizeof(page{})))
+	raw := hugepage.Bytes(n * int(pageBytes))
 	return unsafe.Slice((*page)(unsafe.Pointer(unsafe.SliceData(raw))), n)
 }
 
