@@ -134,9 +134,9 @@ func (s *shard) freePlanes() {
 	}
 }
 
-// expire drops the buckets that are dead by the committed offset. Called with mu held, after the commit is durable.
+// expire drops the buckets that are dead by the offset whose commit is durable. Called with mu held.
 func (s *shard) expire() {
-	c := s.indexOf(s.committed - 1)
+	c := s.indexOf(s.durable - 1)
 	if c < 0 {
 		return
 	}

@@ -33,6 +33,9 @@ type Engine struct {
 	stop       chan struct{} // closed by Close
 	keeperDone chan struct{}
 
+	syncKick   chan struct{} // capacity 1: there is something to sync
+	syncerDone chan struct{}
+
 	planterKick chan struct{} // capacity 1: there may be work for the planter
 	planterDone chan struct{}
 
@@ -84,6 +87,7 @@ func Open(dir string, o Options) (*Engine, error) {
 		delta: o.Window.Milliseconds() / int64(o.Buckets),
 		pool:  newPagePool(),
 		kick:  make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
+		syncKick: make(chan struct{}, 1), syncerDone: make(chan struct{}),
 		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),
 		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
@@ -94,6 +98,7 @@ func Open(dir string, o Options) (*Engine, error) {
 	}
 	go e.keep()
 	go e.plantTables()
+	go e.syncLog()
 	e.wake()
 	return e, nil
 }
@@ -255,6 +260,7 @@ func (e *Engine) Close() error {
 	e.wakeRoom()
 	<-e.keeperDone
 	<-e.planterDone
+	<-e.syncerDone
 	for _, s := range e.shards() {
 		s.stopRebuild()
 	}

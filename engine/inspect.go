@@ -97,6 +97,7 @@ func (e *Engine) report() (Report, error) {
 		return Report{}, fmt.Errorf("engine: reading the log: %w", err)
 	}
 	for _, s := range e.list {
+		s.durable = s.committed
 		s.expire()
 		p := PartitionReport{PartitionMetrics: s.metrics()}
 		n, err := e.index.DiskBytes(s.id, 0, ^uint64(0))

@@ -41,6 +41,7 @@ type shard struct {
 	empty      bool
 	start, to  int64
 	committed  int64 // -1: never
+	durable    int64 // committed as far as it is on stable storage, for sure; <= committed
 	streamTime int64
 	buckets    []bucket
 	floor      int64 // buckets below were dropped early, because of the bounds; 0: none ever was
@@ -111,7 +112,7 @@ type dropRange struct{ from, to int64 }
 func newShard(e *Engine, id uint32, topic string, partition int32) *shard {
 	return &shard{
 		e: e, id: id, topic: topic, partition: partition,
-		empty: true, committed: -1, forgotten: map[bucketHash]struct{}{},
+		empty: true, committed: -1, durable: -1, forgotten: map[bucketHash]struct{}{},
 	}
 }
 
