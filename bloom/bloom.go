@@ -38,8 +38,8 @@ type Filter interface {
 	Add(h Hash, plane int)
 
 	// Open says that about hint more keys are expected in plane, which starts a new bucket or has outgrown its layer (0: unknown,
-	// nothing is sized). When the layer that takes the adds is too small for the hint or more than 8 times too
-	// large, a fitting one takes over.
+	// nothing is sized). When the layer that takes the adds is too small for the hint, or half as large again as a new one
+	// would be, a fitting one takes over.
 	Open(plane int, hint uint64)
 
 	// Plan is the slow part of Open: it takes the memory, and may run beside Test and TestAll, though beside nothing that changes the
@@ -92,8 +92,8 @@ const (
 	defaultMinKeys = 256
 	maxMinKeys     = 1 << 20
 
-	growth  = 4 // a layer chained to a full one is this many times larger
-	shrinkX = 8 // a layer this many times larger than needed is replaced at Open
+	growth   = 4   // a layer chained to a full one is this many times larger
+	slackPct = 150 // a layer that is larger than this, in percent of a new one, is replaced at Open
 
 	// maxLayerBits bounds one layer, whatever a hint says: 2^36 bits or slots (64 GiB of slots), or 2^29 where int has 32 bits.
 	maxLayerBits = 1 << (29 + 7*(^uint(0)>>63))
@@ -125,7 +125,7 @@ func (o Options) sized(hint uint64) uint64 {
 func (o Options) fits(hint, room, capacity uint64) bool {
 	hint = min(hint, maxLayerKeys)
 	need := min(hint+hint/8, maxLayerKeys)
-	return room >= need && capacity/shrinkX <= o.sized(hint)
+	return room >= need && capacity <= o.sized(hint)/100*slackPct+slackPct
 }
 
 // scale maps a uniform x to [0, n) without a division, by its high bits (Lemire, "Fast Random Integer Generation in an

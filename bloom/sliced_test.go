@@ -134,8 +134,8 @@ func TestSlicedShrinksAndComesBack(t *testing.T) {
 	require.Equal(t, []uint64{125_008}, capacities(f), "the first layer, empty, stays")
 	fillPlane(f, 1, 0, 100)
 
-	f.Open(1, 13_000)
-	require.Len(t, capacities(f), 1, "within 8 times: no new layer")
+	f.Open(1, 70_000)
+	require.Len(t, capacities(f), 1, "not half as large again: no new layer")
 	f.Open(1, 12_000)
 	require.Equal(t, []uint64{125_008, 15_008}, capacities(f))
 	fillPlane(f, 2, 1, 15_008)

@@ -270,11 +270,11 @@ func TestFormatConstants(t *testing.T) {
 		require.NotNil(t, m, "%s: no %s", c.file, c.pattern)
 		require.Contains(t, string(page), fmt.Sprintf(c.row, m[1]))
 	}
-	for kind, golden := range map[byte]string{1: "../bloom/testdata/sliced.v1.golden", 2: "../bloom/testdata/ring.v1.golden"} {
+	for kind, golden := range map[byte]string{1: "../bloom/testdata/sliced.v2.golden", 2: "../bloom/testdata/ring.v2.golden"} {
 		b, err := os.ReadFile(golden)
 		require.NoError(t, err)
 		require.Equal(t, "NOECHOBF", string(b[:8]))
-		require.Equal(t, []byte{1, 0, kind}, b[8:11])
+		require.Equal(t, []byte{2, 0, kind}, b[8:11])
 		require.Contains(t, string(page), strings.TrimPrefix(golden, "../"))
 	}
 }

@@ -129,7 +129,7 @@ func TestCommitAllocatesNothing(t *testing.T) {
 // TestIndexLookupAllocatesNothing: a copy of a key that only the index holds.
 func TestIndexLookupAllocatesNothing(t *testing.T) {
 	o := engine.Cold(testOptions(testutil.NewFS()))
-	o.TableKeys = 256
+	o.TableKeys, o.Trail = 256, false
 	s := openStore(t, o)
 	st := newStream(256)
 	st.check(t, s.p, st.news(), engine.Unique)

@@ -145,6 +145,7 @@ func (s *shard) emptyCurrent() {
 		}
 	}
 	if s.active != nil {
+		s.active.dropTrail(s.e.trails)
 		s.active.release()
 		s.active = nil
 	}

@@ -22,6 +22,11 @@ func (s *shard) openBucket(num, first int64) error {
 		s.active.bucket = num
 	}
 	s.buckets = append(s.buckets, bucket{num: num, first: first})
+	if c := s.trail.cache; c != nil && !c.used {
+		s.trail.cache = nil // nobody has republished the past for a bucket's time
+	} else if c != nil {
+		c.used = false
+	}
 	if !s.replaying {
 		s.begin(s.fromBefore(first))
 		s.enc.Boundary(uint64(num), first)
@@ -105,7 +110,8 @@ func (s *shard) empties(b *bucket) {
 	s.e.keys.Add(-int64(b.keys))
 	b.keys = 0
 	if b.stored {
-		s.drops = append(s.drops, dropRange{b.num, b.num + 1})
+		s.drops = append(s.drops, dropRange{from: b.num, to: b.num + 1})
+		s.trail.cache = nil
 		b.stored, b.cold = false, false
 	}
 	for f := range s.forgotten {

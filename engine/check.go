@@ -126,7 +126,7 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 	if err == nil && s.begun && s.enc.Len() > frameSoftLimit {
 		err = s.cutFrame()
 	}
-	if s.e.pool.bytes() > s.e.memory.Load() {
+	if s.e.tableBytes() > s.e.memory.Load() {
 		s.e.wake() // many partitions, none of whose tables is full: no seal is due that would wake the keeper
 	}
 	return dst, err
@@ -229,6 +229,10 @@ func (s *shard) remember(h bloom.Hash, offset int64) error {
 		}
 		s.active = newTable(b.num, s.e.pool)
 		s.active.put(h, uint64(offset)+1)
+	}
+	// A mark that a refreshed window copies is no record of this bucket; one of a frame that is applied again is in the trail already.
+	if t := s.active; s.e.opt.Trail && !t.scarred && offset >= b.first && offset > t.trailEnd() {
+		t.follow(h, offset, s.e.trails)
 	}
 	b.keys++
 	s.e.keys.Add(1)

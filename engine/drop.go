@@ -82,9 +82,11 @@ func (s *shard) discard() {
 	}
 	for _, t := range s.unsealed {
 		s.e.unsealed.Add(-t.bytes())
+		t.dropTrail(s.e.trails)
 		t.release()
 	}
 	if s.active != nil {
+		s.active.dropTrail(s.e.trails)
 		s.active.release()
 	}
 	s.buckets, s.unsealed, s.active, s.filter = nil, nil, nil, nil

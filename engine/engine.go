@@ -27,7 +27,8 @@ type Engine struct {
 	lock   io.Closer
 	index  *index.Index
 	log    *wal.Log
-	pool   *pagePool
+	pool   *pool[page]
+	trails *pool[trailBlock]
 
 	kick       chan struct{} // capacity 1: there may be work for the keeper
 	stop       chan struct{} // closed by Close
@@ -85,8 +86,8 @@ func Open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger,
 		delta: o.Window.Milliseconds() / int64(o.Buckets),
-		pool:  newPagePool(),
-		kick:  make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
+		pool:  newPool[page](), trails: newPool[trailBlock](),
+		kick: make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
 		syncKick: make(chan struct{}, 1), syncerDone: make(chan struct{}),
 		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),
 		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
@@ -230,7 +231,11 @@ func (e *Engine) sizeTables(partitions int) {
 	e.memory.Store(max(e.opt.MemoryBytes, int64(partitions)*minPages*pageBytes))
 	n := int64(e.opt.TableKeys)
 	if n == 0 {
-		n = min(max(e.opt.MemoryBytes/4/40/int64(partitions), 4<<10), 1<<20)
+		mark := int64(40)
+		if e.opt.Trail {
+			mark += trailMarkBytes
+		}
+		n = min(max(e.opt.MemoryBytes/4/mark/int64(partitions), 4<<10), 1<<20)
 	}
 	if e.opt.MaxKeys > 0 {
 		n = min(n, max(e.opt.MaxKeys/8/int64(partitions), 1))

@@ -18,7 +18,7 @@ import (
 func testOptions(fs *testutil.FS) engine.Options {
 	return engine.Options{
 		Window: 600 * time.Millisecond, Buckets: 6, MaxClockLead: -1, FS: fs,
-		MemoryBytes: 2 << 20, CacheBytes: 1 << 20, SegmentBytes: 16 << 10,
+		MemoryBytes: 2 << 20, CacheBytes: 1 << 20, SegmentBytes: 16 << 10, Trail: true,
 	}
 }
 

@@ -102,10 +102,14 @@ func (e *Engine) cutDrops(ctx context.Context) error {
 		for len(drops) > 0 {
 			// Neighbours that nothing alive lies between go in one cut.
 			d, n := drops[0], 1
-			for ; n < len(drops) && drops[n].from == d.to; n++ {
+			for ; n < len(drops) && drops[n].from == d.to && drops[n].trail == d.trail; n++ {
 				d.to = drops[n].to
 			}
-			if err := e.index.DropBuckets(ctx, s.id, uint64(d.from), uint64(d.to)); err != nil {
+			drop := e.index.DropBuckets
+			if d.trail {
+				drop = e.index.DropTrail
+			}
+			if err := drop(ctx, s.id, uint64(d.from), uint64(d.to)); err != nil {
 				s.mu.Lock()
 				s.drops = append(drops, s.drops...)
 				s.mu.Unlock()
@@ -127,7 +131,7 @@ type hot struct {
 func (e *Engine) evict() {
 	var all []hot
 	limit := e.memory.Load() * 3 / 4
-	over := e.pool.bytes() > limit
+	over := e.tableBytes() > limit
 	for _, s := range e.shards() {
 		s.mu.Lock()
 		n := 0
@@ -149,7 +153,7 @@ func (e *Engine) evict() {
 	}
 	slices.SortFunc(all, func(a, b hot) int { return compare(a.order, b.order) })
 	for _, h := range all {
-		if e.pool.bytes() <= limit {
+		if e.tableBytes() <= limit {
 			return
 		}
 		e.evictOldest(h.s)
@@ -171,6 +175,9 @@ func (e *Engine) evictOldest(s *shard) {
 		}
 	}
 }
+
+// tableBytes is the memory of all tables and their trails.
+func (e *Engine) tableBytes() int64 { return e.pool.bytes() + e.trails.bytes() }
 
 // evictable says whether all marks of t are in the index and in the filter. Called with mu held.
 func (s *shard) evictable(t *table) bool {
@@ -206,7 +213,7 @@ func (e *Engine) giveBackLog() error {
 // would hold back the log for ever.
 func (e *Engine) press() (bool, error) {
 	pressed := false
-	if excess := e.pool.bytes() - e.unsealed.Load() - e.memory.Load(); excess > 0 {
+	if excess := e.tableBytes() - e.unsealed.Load() - e.memory.Load(); excess > 0 {
 		var all []active
 		for _, s := range e.shards() {
 			s.mu.Lock()

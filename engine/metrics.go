@@ -40,6 +40,7 @@ type PartitionMetrics struct {
 	Unique, Redelivery, Duplicate uint64
 	FalsePositives                uint64 // the filter said maybe, and there was no mark
 	IndexLookups                  uint64
+	TrailHits, TrailBlocks        uint64 // marks found in the trail, without a lookup each; blocks read for that
 	ClockLead                     uint64 // timestamps too far ahead, treated as missing
 }
 
@@ -54,7 +55,7 @@ type BucketMetrics struct {
 // Metrics takes a snapshot. It waits for the batches in flight, partition by partition, so poll it, some seconds apart.
 func (e *Engine) Metrics() Metrics {
 	m := Metrics{
-		Keys: e.keys.Load(), TableBytes: e.pool.bytes(), Unsealed: e.unsealed.Load(),
+		Keys: e.keys.Load(), TableBytes: e.tableBytes(), Unsealed: e.unsealed.Load(),
 		Seals: e.seals.Load(), SealedMarks: e.sealedMarks.Load(), Shrunk: e.shrunk.Load(), Full: e.full.Load(),
 		WAL: e.log.Metrics(), Index: e.index.Metrics(),
 	}
@@ -79,7 +80,7 @@ func (s *shard) metrics() PartitionMetrics {
 		Topic: s.topic, Partition: s.partition, Claimed: s.claimed,
 		Committed: s.committed, StreamTime: s.streamTime, EffectiveWindow: s.effectiveWindow(), Rebuilding: s.maybe != 0,
 		Unique: s.counts.unique, Redelivery: s.counts.redelivery, Duplicate: s.counts.duplicate,
-		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, ClockLead: s.counts.clockLead,
+		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, TrailHits: s.counts.trailHits, TrailBlocks: s.counts.trailBlocks, ClockLead: s.counts.clockLead,
 	}
 	if !s.empty {
 		m.Start, m.To = s.start, s.to

@@ -61,9 +61,15 @@ type Options struct {
 	// a new store, and a store refuses another one: marks of customer numbers would drop orders of the same number.
 	KeySpec string
 
-	// Filter is FilterSliced (default) or FilterRing; FilterBits the bits of memory a key, 8 to 32, default 16.
+	// Filter is FilterSliced (default) or FilterRing; FilterBits the bits of memory a key, 8 to 32, default 13: a filter
+	// is made for a quarter more keys than the last bucket had, so that a key usually has 16.
 	Filter     string
 	FilterBits int
+
+	// Trail keeps the marks in the order of the log, too: about 17 bytes of disk a key more. A producer that republishes the past
+	// is then deduplicated several times faster, because one lookup brings in the marks of the neighbours. May be changed at any
+	// time: buckets that were written without it are looked up one by one.
+	Trail bool
 
 	// MemoryBytes is the budget for the tables of all partitions: active, being sealed, and kept for recent duplicates.
 	// Default 256 MiB; a partition may have 50 KiB whatever it says. Filters (about FilterBits a key of the window) and CacheBytes come on top.
@@ -121,7 +127,7 @@ const (
 	defaultMemory    = 256 << 20
 	defaultCache     = 64 << 20
 	defaultSegment   = 64 << 20
-	defaultBits      = 16
+	defaultBits      = 13
 )
 
 // withDefaults fills what was left at zero.

@@ -65,7 +65,7 @@ func TestOptionsDefaults(t *testing.T) {
 	require.Equal(t, time.Hour, o.MaxClockLead)
 	require.Equal(t, HashXXH3, o.Hash)
 	require.Equal(t, FilterSliced, o.Filter)
-	require.Equal(t, 16, o.FilterBits)
+	require.Equal(t, 13, o.FilterBits)
 	require.Equal(t, int64(256<<20), o.MemoryBytes)
 	require.Equal(t, int64(64<<20), o.CacheBytes)
 	require.Equal(t, int64(64<<20), o.SegmentBytes)

@@ -96,8 +96,12 @@ func (g *page) filled(yield func(*slot) bool) {
 	}
 }
 
-// reset empties the page. What its slots hold is of no account.
-func (g *page) reset() { g.tags, g.n, g.depth = [pageGroups]uint64{}, 0, 0 }
+// newPage returns an empty page. What its slots hold is of no account.
+func newPage(p *pool[page]) *page {
+	g := p.get()
+	g.tags, g.n, g.depth = [pageGroups]uint64{}, 0, 0
+	return g
+}
 
 // sorted writes the page's marks into out, in order.
 func (g *page) sorted(out *[pageSlots]index.Entry) []index.Entry {

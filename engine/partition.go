@@ -94,6 +94,7 @@ func (s *shard) forget(f bucketHash) error {
 	if b == nil {
 		return nil
 	}
+	s.scar(b)
 	if b.keys > 0 {
 		b.keys--
 		s.e.keys.Add(-1)

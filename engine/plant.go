@@ -125,7 +125,7 @@ func (s *shard) planting() planting {
 		p.hint = s.keysBefore(b.num) // the bucket before says how large this one will be
 	}
 	p.plane = b.plane()
-	rest := uint64(t.n) // at least what is left of it: pages that are planted already are few, or none
+	rest := uint64(t.n - t.plantedMarks)
 	if s.filter.Room(p.plane) < rest {
 		p.hint = max(p.hint, rest, 2*s.filter.Count(p.plane))
 	}
@@ -148,6 +148,7 @@ func (s *shard) plantSome(t *table, plane int) {
 			s.filter.Add(bloom.Hash{Hi: x.hi, Lo: x.lo}, plane)
 		}
 		t.planted += 1 << (t.depth - g.depth)
+		t.plantedMarks += g.n
 	}
 	if t.planted == len(t.dir) {
 		s.bare = append(s.bare[:0], s.bare[1:]...)

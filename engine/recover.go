@@ -92,7 +92,7 @@ func (s *shard) trimIndex() error {
 	err := s.e.index.Scan(context.Background(), s.id, 0, low, func(uint64, index.Entry) error { return found })
 	switch {
 	case errors.Is(err, found):
-		s.drops = append(s.drops, dropRange{0, int64(low)})
+		s.drops = append(s.drops, dropRange{to: int64(low)})
 		return nil
 	case err != nil:
 		return fmt.Errorf("engine: looking for dead buckets: %w", err)

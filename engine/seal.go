@@ -57,6 +57,7 @@ type work struct {
 	s       *shard
 	tables  []*table
 	dead    []bool // the table's bucket died meanwhile: its state is written, its marks are not
+	trail   []bool // its trail is to be written
 	forgets []bucketHash
 }
 
@@ -66,6 +67,10 @@ func (s *shard) collect() (w work, marks int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.s = s
+	if s.dropsTrail() {
+		s.e.wake()
+		return w, 0
+	}
 	last := int64(-2)
 	for _, t := range s.unsealed {
 		if len(w.tables) > 0 && (t.bucket == last || len(t.forgets) > 0 || marks > maxJobMarks) {
@@ -74,6 +79,7 @@ func (s *shard) collect() (w work, marks int) {
 		dead := t.n > 0 && s.find(t.bucket) == nil
 		w.tables = append(w.tables, t)
 		w.dead = append(w.dead, dead)
+		w.trail = append(w.trail, t.n > 0 && !dead && !t.scarred && len(t.trail) > 0)
 		if t.n > 0 {
 			last = t.bucket
 			marks += t.n
@@ -142,6 +148,7 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 	var works []work
 	var runs []index.Run
 	var metas []index.Meta
+	var trails []index.Trail
 	total := 0
 	for _, s := range e.shards() {
 		w, marks := s.collect()
@@ -150,6 +157,7 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 		}
 		works = append(works, w)
 		runs = w.runs(runs)
+		trails = w.trails(trails)
 		metas = append(metas, index.Meta{Key: partitionKey(s.id), Value: w.tables[len(w.tables)-1].meta})
 		if total += marks; total > maxJobMarks {
 			break
@@ -159,7 +167,7 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	begin := time.Now()
-	if err := e.index.Ingest(ctx, runs, metas); err != nil {
+	if err := e.index.Ingest(ctx, runs, metas, trails...); err != nil {
 		return false, err
 	}
 	for i := range works {
@@ -186,6 +194,7 @@ func (e *Engine) install(w *work) {
 		e.sealOrder++
 		t.order = e.sealOrder
 		e.unsealed.Add(-t.bytes())
+		t.dropTrail(e.trails)
 		if s.find(t.bucket) == nil || t.n == 0 {
 			// A bucket that died meanwhile noted its range for the keeper when it died, whether written by now or not.
 			t.release()

@@ -45,6 +45,13 @@ func (s *shard) lookIn(b *bucket, h bloom.Hash, whole bool) (int64, error) {
 			return offsetOf(v), nil
 		}
 	}
+	if c := s.trail.cache; c != nil && whole {
+		// Before the tables: a bucket whose tables might hide a mark of the index is scarred, and the cache has nothing of it.
+		if offset := c.get(b.num, h); offset >= 0 {
+			s.counts.trailHits++
+			return offset, nil
+		}
+	}
 	for i := len(b.tables) - 1; i >= 0; i-- {
 		t := b.tables[i]
 		if !whole && t.planted == len(t.dir) {
@@ -69,7 +76,10 @@ func (s *shard) lookIn(b *bucket, h bloom.Hash, whole bool) (int64, error) {
 	if !ok {
 		return -1, nil
 	}
-	return s.unlessForgotten(b, h, offset), nil
+	if offset = s.unlessForgotten(b, h, offset); offset >= 0 {
+		err = s.found(b, offset)
+	}
+	return offset, err
 }
 
 // unlessForgotten hides marks of older buckets that were forgotten and not yet removed from tables and index.

@@ -75,6 +75,8 @@ type shard struct {
 	replaying bool     // recovery: frames come from the log and are not written again
 	replayPos position // recovery: the frame being replayed
 
+	trail trailState
+
 	reader     index.Reader // reused; open during a chunk only, and only once a lookup is needed
 	readerOpen bool
 	hashes     [chunkRecords]bloom.Hash
@@ -89,25 +91,30 @@ type counts struct {
 	unique, redelivery, duplicate uint64
 	falsePositives                uint64 // the filter said maybe, and there was no mark
 	indexLookups                  uint64
+	trailHits, trailBlocks        uint64 // marks found in the trail's cache; blocks read into it
 	clockLead                     uint64
 }
 
 // bucket is a bucket of time that is still alive.
 type bucket struct {
-	num    int64 // floor(stream time / delta)
-	first  int64 // the boundary: the first offset taken in while it was current
-	keys   uint64
-	bit    bloom.Mask // its plane; 0 while nothing of it is in the filter
-	cold   bool       // the index holds marks of it that no table holds
-	stored bool       // the index holds, or is about to hold, something of it: must be excised when it dies
-	tables []*table
+	num     int64 // floor(stream time / delta)
+	first   int64 // the boundary: the first offset taken in while it was current
+	keys    uint64
+	bit     bloom.Mask // its plane; 0 while nothing of it is in the filter
+	scarred bool       // its trail is not to be read: see scar
+	cold    bool       // the index holds marks of it that no table holds
+	stored  bool       // the index holds, or is about to hold, something of it: must be excised when it dies
+	tables  []*table
 }
 
 // plane is the number of the bucket's plane, which it must have.
 func (b *bucket) plane() int { return bits.TrailingZeros8(uint8(b.bit)) }
 
 // dropRange is a half-open range of bucket numbers.
-type dropRange struct{ from, to int64 }
+type dropRange struct {
+	from, to int64
+	trail    bool // only their trails go
+}
 
 func newShard(e *Engine, id uint32, topic string, partition int32) *shard {
 	return &shard{

@@ -22,7 +22,7 @@ type table struct {
 	depth  uint8
 	n      int // marks and tombstones
 	pages  int
-	pool   *pagePool
+	pool   *pool[page]
 	bucket int64
 
 	// Set by freeze, immutable afterwards.
@@ -31,9 +31,13 @@ type table struct {
 	firstPos position // the oldest WAL frame with content of this table
 	forgets  []bucketHash
 
-	planted int    // directory entries whose pages are in the filter; under shard.mu
-	sealed  bool   // in the index; under shard.mu
-	order   uint64 // of the seals; the lowest is evicted first; under shard.mu
+	trail   []*trailBlock // marks in the order of the log; immutable like the rest, and given back by the seal
+	scarred bool          // the trail is not to be stored; under shard.mu
+
+	planted      int    // directory entries whose pages are in the filter; under shard.mu
+	plantedMarks int    // marks in these
+	sealed       bool   // in the index; under shard.mu
+	order        uint64 // of the seals; the lowest is evicted first; under shard.mu
 }
 
 const bucketHashBytes = 24
@@ -44,9 +48,9 @@ type bucketHash struct {
 	hash   bloom.Hash
 }
 
-func newTable(bucket int64, pool *pagePool) *table {
+func newTable(bucket int64, pool *pool[page]) *table {
 	t := &table{pool: pool, bucket: bucket, pages: 1}
-	t.dir = []*page{pool.get()}
+	t.dir = []*page{newPage(pool)}
 	return t
 }
 
@@ -95,7 +99,7 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 		t.dir = dir
 		t.depth++
 	}
-	left, right := t.pool.get(), t.pool.get()
+	left, right := newPage(t.pool), newPage(t.pool)
 	left.depth, right.depth = g.depth+1, g.depth+1
 	bit := uint64(1) << (63 - g.depth)
 	for x := range g.filled {
@@ -140,7 +144,7 @@ func (t *table) touch(hs []bloom.Hash) (sink uint64) {
 
 // bytes is the memory the table holds.
 func (t *table) bytes() int64 {
-	return int64(t.pages)*pageBytes + int64(len(t.dir))*8 + int64(len(t.forgets))*bucketHashBytes
+	return int64(t.pages)*pageBytes + int64(len(t.dir))*8 + int64(len(t.forgets))*bucketHashBytes + int64(len(t.trail))*trailBlockBytes
 }
 
 // release gives the pages back. The table must not be used afterwards.

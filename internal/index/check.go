@@ -26,6 +26,9 @@ func (x *Index) checkEntry(key, value []byte) error {
 	if len(key) >= partitionLen && binary.BigEndian.Uint32(key) == metaPartition {
 		return nil // metas are the caller's
 	}
+	if _, _, _, trail := decodeTrailKey(key); trail {
+		return nil // so are the blocks of a trail
+	}
 	_, _, _, _, okKey := decodeKey(key)
 	if _, okValue := decodeOffset(value); !okKey || !okValue {
 		return x.badEntry(key, value)

@@ -15,6 +15,10 @@ func (x *Index) DropBuckets(ctx context.Context, partition uint32, from, to uint
 	if from >= to {
 		return nil
 	}
+	// The trail first: whatever a crash leaves of the two, there is no trail of marks that are gone.
+	if err := x.DropTrail(ctx, partition, from, to); err != nil {
+		return err
+	}
 	return x.excise(ctx, partition, pebble.KeyRange{
 		Start: appendPrefix(nil, partition, from),
 		End:   appendPrefix(nil, partition, to),
@@ -24,6 +28,13 @@ func (x *Index) DropBuckets(ctx context.Context, partition uint32, from, to uint
 // DropPartition removes all marks of a partition, as DropBuckets does. Metas
 // are the caller's to delete.
 func (x *Index) DropPartition(ctx context.Context, partition uint32) error {
+	if x.HasTrails() {
+		id := partition | trailBit
+		span := pebble.KeyRange{Start: appendPrefix(nil, id, 0), End: appendPartitionEnd(nil, id)}
+		if err := x.excise(ctx, id, span); err != nil {
+			return err
+		}
+	}
 	return x.excise(ctx, partition, pebble.KeyRange{
 		Start: appendPrefix(nil, partition, 0),
 		End:   appendPartitionEnd(nil, partition),
@@ -43,7 +54,7 @@ func (x *Index) excise(ctx context.Context, partition uint32, span pebble.KeyRan
 	return err
 }
 
-// DiskBytes estimates the bytes on disk of a partition's marks in the buckets
+// DiskBytes estimates the bytes on disk of a partition's marks and trail in the buckets
 // [from, to): exact for whole tables, by blocks for parts.
 func (x *Index) DiskBytes(partition uint32, from, to uint64) (uint64, error) {
 	if from >= to {
@@ -53,13 +64,20 @@ func (x *Index) DiskBytes(partition uint32, from, to uint64) (uint64, error) {
 		return 0, err
 	}
 	defer x.leave()
-	// The end is inclusive here, but a bare prefix is no key of ours.
-	start, end := appendPrefix(nil, partition, from), appendPrefix(nil, partition, to)
 	result := make(chan uint64, 1)
 	err := x.call(func() error {
-		n, err := x.db.EstimateDiskUsage(start, end)
-		result <- n
-		return err
+		total := uint64(0)
+		for _, id := range []uint32{partition, partition | trailBit} {
+			// The end is inclusive here, but a bare prefix is no key of ours.
+			n, err := x.db.EstimateDiskUsage(appendPrefix(nil, id, from), appendPrefix(nil, id, to))
+			if err != nil {
+				result <- 0
+				return err
+			}
+			total += n
+		}
+		result <- total
+		return nil
 	})
 	if err != nil {
 		return 0, err

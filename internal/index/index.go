@@ -57,6 +57,7 @@ type Index struct {
 		changed chan struct{} // closed and replaced at each change
 	}
 	backgroundErrors atomic.Uint64
+	trails           atomic.Bool // a trail was stored, in this life or before
 	backgroundPause  atomic.Bool // the last compaction failed: see pauseAfterError
 
 	// Admission of calls, and the readers that are open.
@@ -120,7 +121,7 @@ func Open(dir string, o Options) (*Index, error) {
 	// mark is back.
 	x.tableOpts = p.MakeWriterOptions(0, x.db.TableFormat())
 	go x.closeIterators()
-	if err := x.cleanTmp(); err != nil {
+	if err := errors.Join(x.cleanTmp(), x.findTrails()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open: %w", err), x.Close())
 	}
 	return x, nil

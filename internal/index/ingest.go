@@ -32,9 +32,9 @@ type Meta struct {
 	Delete     bool
 }
 
-// Ingest adds runs and metas, all or nothing, and they are durable when it
-// returns nil. Runs ascend strictly by (Partition, Bucket), metas by Key, bytewise;
-// either may be empty. An entry replaces an earlier one of the same key.
+// Ingest adds runs, metas and trails, all or nothing, and they are durable when it
+// returns nil. Runs ascend strictly by (Partition, Bucket), and so do trails; metas by
+// Key, bytewise. Any may be empty. An entry replaces an earlier one of the same key.
 //
 // ctx ends the work until the tables are written; from there on Ingest waits
 // for the outcome, so that an error other than a *FailedError always means that
@@ -43,7 +43,7 @@ type Meta struct {
 //
 // Ingests are one after the other. They are never held back by compactions:
 // call WaitL0 before.
-func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta) error {
+func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta, trails ...Trail) error {
 	if err := x.enterWrite(ctx); err != nil {
 		return err
 	}
@@ -57,6 +57,14 @@ func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta) error {
 			break
 		}
 		err = b.run(&runs[i])
+	}
+	for i := 0; err == nil && i < len(trails); i++ {
+		if i > 0 && !before(&trails[i-1], &trails[i]) {
+			err = &InputError{What: "trail", Reason: "trails are not in ascending order"}
+			break
+		}
+		x.trails.Store(true)
+		err = b.trail(&trails[i])
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -77,6 +85,10 @@ func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta) error {
 }
 
 func ascends(a, b *Run) bool {
+	return a.Partition < b.Partition || a.Partition == b.Partition && a.Bucket < b.Bucket
+}
+
+func before(a, b *Trail) bool {
 	return a.Partition < b.Partition || a.Partition == b.Partition && a.Bucket < b.Bucket
 }
 
@@ -101,8 +113,8 @@ type tableBuilder struct {
 const checkEvery = 1 << 16
 
 func (b *tableBuilder) run(r *Run) error {
-	if r.Partition == metaPartition {
-		return &InputError{What: runName(r), Reason: "partition 0 is reserved for metas"}
+	if r.Partition == metaPartition || r.Partition >= trailBit {
+		return &InputError{What: runName(r), Reason: "ids of partitions are from 1 to 2^31-1"}
 	}
 	var last Entry
 	n := 0

@@ -39,7 +39,7 @@ func decodeKey(key []byte) (partition uint32, bucket, hi, lo uint64, ok bool) {
 	}
 	partition = binary.BigEndian.Uint32(key)
 	return partition, binary.BigEndian.Uint64(key[4:]), binary.BigEndian.Uint64(key[12:]),
-		binary.BigEndian.Uint64(key[20:]), partition != metaPartition
+		binary.BigEndian.Uint64(key[20:]), partition != metaPartition && partition < trailBit
 }
 
 // appendMetaKey appends the stored form of a meta's key.

@@ -163,6 +163,9 @@ func (x *Index) pebbleOptions() *pebble.Options {
 // the whole file: space would come back only after the last bucket in it died.
 func bucketSpan(start []byte) (pebble.SpanPolicy, []byte, error) {
 	partition, bucket, _, _, ok := decodeKey(start)
+	if p, b, _, trail := decodeTrailKey(start); trail {
+		partition, bucket, ok = p|trailBit, b, true
+	}
 	if !ok {
 		// A meta: its span ends where the partitions begin.
 		return pebble.SpanPolicy{}, appendPartitionEnd(nil, metaPartition), nil

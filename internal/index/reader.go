@@ -24,6 +24,8 @@ type Reader struct {
 	it  *pebble.Iterator // nil when closed
 	of  *snapshot        // that it was cloned from
 	key [keyLen]byte     // scratch of Get
+
+	seek []byte // scratch of TrailAt
 }
 
 var errReaderClosed = errors.New("index: reader is closed")

@@ -41,6 +41,7 @@ type Config struct {
 	HashSeedFile string
 	Filter       string
 	FilterBits   int
+	Trail        bool
 	MemoryBytes  Size
 	CacheBytes   Size
 	SegmentBytes Size
@@ -75,7 +76,7 @@ func Default() Config {
 		MaxClockLead:   time.Hour,
 		Hash:           "xxh3",
 		Filter:         "sliced",
-		FilterBits:     16,
+		FilterBits:     13,
 		MemoryBytes:    256 << 20,
 		CacheBytes:     64 << 20,
 		// Loopback: metrics and pprof are nobody else's business unless the operator says so.

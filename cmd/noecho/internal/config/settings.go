@@ -105,6 +105,8 @@ var Settings = []Setting{
 		Values: []string{"sliced", "ring"}, field: func(c *Config) any { return &c.Filter }},
 	{Name: "filter_bits", Group: groupStore, Usage: "filter's bits for a key",
 		field: func(c *Config) any { return &c.FilterBits }},
+	{Name: "trail", Group: groupStore, Usage: "keep marks in the order of the log, too: replays of the past are fast, for 17 bytes of disk a key",
+		field: func(c *Config) any { return &c.Trail }},
 	{Name: "memory_bytes", Group: groupStore, Usage: "memory for recent keys, all partitions together",
 		field: func(c *Config) any { return &c.MemoryBytes }},
 	{Name: "cache_bytes", Group: groupStore, Usage: "memory for the index's block cache",

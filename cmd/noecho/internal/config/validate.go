@@ -172,7 +172,7 @@ func (v validator) store() {
 		v.fail("max_clock_lead", "is 0, so that every producer whose clock is a moment ahead would be ignored; choose a time like 1h, or -1s to trust all clocks")
 	}
 	if v.FilterBits < filterBitsMin || v.FilterBits > filterBitsMax {
-		v.fail("filter_bits", "is %d; choose %d to %d (16 is right for nearly all)", v.FilterBits, filterBitsMin, filterBitsMax)
+		v.fail("filter_bits", "is %d; choose %d to %d (13 is right for nearly all)", v.FilterBits, filterBitsMin, filterBitsMax)
 	}
 	if v.MemoryBytes < memoryBytesMin {
 		v.fail("memory_bytes", "is %s; the least is %s", v.MemoryBytes, Size(memoryBytesMin))

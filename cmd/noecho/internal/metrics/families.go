@@ -29,6 +29,7 @@ var (
 
 	falsePositives = counter("filter_false_positives_total", "Keys the filter could not rule out that were not there.", "topic", "partition")
 	indexLookups   = counter("index_lookups_total", "Lookups in the index on disk.", "topic", "partition")
+	trailHits      = counter("trail_hits_total", "Old copies found in the trail, without a lookup in the index.", "topic", "partition")
 	rebuilding     = gauge("filter_rebuilding", "1 while a filter is rebuilt: answers are exact, lookups slow.", "topic", "partition")
 
 	state     = gauge("partition_state", "1 for the state the assigned partition is in.", "topic", "partition", "state")
@@ -66,7 +67,7 @@ var (
 	poisoned    = gauge("store_poisoned", "1 after the store failed: nothing is acknowledged any more, restart after mending the cause.")
 
 	families = []family{
-		records, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, rebuilding,
+		records, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
 		state, paused, pauses, next, committed, lag, queued, queuedB, alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,
 		cacheMisses, background, full, poisoned,
