@@ -26,7 +26,7 @@ func TestIngestRefusesBadInput(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, ls)
 	}
-	bad("partition 0 is reserved", []Run{run(0, 1, ok)})
+	bad("ids of partitions are from 1", []Run{run(0, 1, ok)})
 	bad("entry 1", []Run{run(1, 1, ok, ok)})
 	bad("entry 1", []Run{run(1, 1, ok, Entry{5, 4, 0})})
 	bad("entry 2", []Run{run(1, 1, Entry{1, 9, 0}, ok, Entry{4, 9, 0})})
