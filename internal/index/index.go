@@ -46,10 +46,12 @@ type Index struct {
 		sync.Mutex
 		current *snapshot // nil, or open
 	}
-	gen        atomic.Uint64         // changes of the store
-	closer     chan *pebble.Iterator // iterators that are done with
-	stale      chan struct{}         // a token when gen has changed
+	gen        atomic.Uint64  // changes of the store
+	closer     chan *snapshot // snapshots that are done with
+	stale      chan struct{}  // a token when gen has changed
 	closerDone chan struct{}
+
+	settler *settler // immutable; see there
 
 	// L0 changes: see WaitL0.
 	l0 struct {
@@ -74,7 +76,7 @@ type Index struct {
 
 const (
 	tmpDirName  = "ingest-tmp"
-	closerQueue = 16 // iterators waiting to be closed
+	closerQueue = 16 // snapshots waiting to be closed
 )
 
 // Open opens the index in dir, making both when they do not exist. What an
@@ -92,9 +94,10 @@ func Open(dir string, o Options) (*Index, error) {
 		writer:     make(chan struct{}, 1),
 		failed:     make(chan struct{}),
 		frozen:     make(chan struct{}),
-		closer:     make(chan *pebble.Iterator, closerQueue),
+		closer:     make(chan *snapshot, closerQueue),
 		stale:      make(chan struct{}, 1),
 		closerDone: make(chan struct{}),
+		settler:    newSettler(),
 	}
 	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError)
 	x.ctx, x.stop = context.WithCancel(context.Background())
@@ -120,7 +123,12 @@ func Open(dir string, o Options) (*Index, error) {
 	// mark is back.
 	x.tableOpts = p.MakeWriterOptions(0, x.db.TableFormat())
 	go x.closeIterators()
-	if err := x.cleanTmp(); err != nil {
+	err = x.cleanTmp()
+	if err == nil && !x.opts.ReadOnly {
+		err = x.survey()
+	}
+	go x.settle()
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open: %w", err), x.Close())
 	}
 	return x, nil
@@ -221,12 +229,13 @@ func (x *Index) close() error {
 	x.snap.Lock()
 	last := x.retireLocked()
 	x.snap.Unlock()
-	x.closeIterator(last)
+	x.closeSnapshot(last)
 	close(x.closer)
 	select {
 	case <-x.closerDone:
 	case <-x.frozen:
 	}
+	<-x.settler.done
 	err := x.call(x.db.Close)
 	if err == nil && x.failure() == nil && !x.opts.ReadOnly {
 		if err := x.noteManifest(); err != nil {

@@ -73,6 +73,9 @@ func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta) error {
 	if err != nil && x.failure() == nil {
 		b.discard() // Pebble removes them only on success
 	}
+	if err == nil {
+		x.settler.ingested(runs, b.keys)
+	}
 	return err
 }
 
@@ -91,6 +94,7 @@ type tableBuilder struct {
 	x     *Index
 	ctx   context.Context
 	paths []string        // of all tables begun, finished or not
+	keys  []int64         // entries of each run
 	w     *sstable.Writer // the table being written, or nil
 	key   [keyLen]byte
 	value [maxValueLen]byte
@@ -129,6 +133,7 @@ func (b *tableBuilder) run(r *Run) error {
 			return b.failed(err)
 		}
 	}
+	b.keys = append(b.keys, int64(n))
 	return b.finish()
 }
 
