@@ -53,6 +53,11 @@ type Index struct {
 
 	settler *settler // immutable; see there
 
+	// sealing is not nil while an Ingest writes its tables, and closed when it has
+	// written them; behind says that merges must not wait for that. See pace.
+	sealing atomic.Pointer[chan struct{}]
+	behind  atomic.Bool
+
 	// L0 changes: see WaitL0.
 	l0 struct {
 		sync.Mutex
@@ -99,7 +104,7 @@ func Open(dir string, o Options) (*Index, error) {
 		closerDone: make(chan struct{}),
 		settler:    newSettler(),
 	}
-	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError)
+	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError, x.pace)
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	x.l0.changed = make(chan struct{})
 	x.mu.readers.prev, x.mu.readers.next = &x.mu.readers, &x.mu.readers
@@ -266,12 +271,13 @@ func (x *Index) abandon() error {
 }
 
 // newTable creates the next table of an Ingest. Only the holder of x.writer.
-func (x *Index) newTable() (path string, w *sstable.Writer, err error) {
+func (x *Index) newTable() (path string, w sstable.RawWriter, err error) {
 	x.nextTable++
 	path = x.fs.PathJoin(x.tmpDir, fmt.Sprintf("%06d%s", x.nextTable, tableSuffix))
 	f, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return path, nil, fmt.Errorf("cannot create %q: %w", path, err)
 	}
-	return path, sstable.NewWriter(objstorageprovider.NewFileWritable(f), x.tableOpts), nil
+	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: bytesPerSync})
+	return path, sstable.NewRawWriter(objstorageprovider.NewFileWritable(f), x.tableOpts), nil
 }

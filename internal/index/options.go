@@ -94,6 +94,11 @@ const (
 	// merged once more.
 	baseBytes = 1 << 50
 
+	// bytesPerSync is how much of a table is written before the kernel is told to
+	// begin with the disk's part. Else all of it is left to the fsync at the end,
+	// and the log's fsyncs queue up behind that.
+	bytesPerSync = 512 << 10
+
 	// memTableBytes is as small as Pebble's first memtable is anyway. We never
 	// write to memtables: one exists, empty, because Pebble needs one.
 	memTableBytes = 256 << 10
@@ -144,6 +149,7 @@ func (x *Index) pebbleOptions() *pebble.Options {
 		MaxOpenFiles:               openFiles,
 		L0CompactionThreshold:      2 * x.opts.mergeDepth, // Pebble counts twice
 		L0StopWritesThreshold:      4 * x.opts.mergeDepth, // of its memtables, which get none
+		BytesPerSync:               bytesPerSync,
 		L0CompactionFileThreshold:  stackFiles,
 		LBaseMaxBytes:              baseBytes,
 		TargetByteDeletionRate:     deletionBytesPerSecond,

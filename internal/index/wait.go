@@ -39,6 +39,7 @@ func (x *Index) WaitL0(ctx context.Context, maxSublevels int) error {
 		if err != nil {
 			return err
 		}
+		x.behind.Store(m.L0Sublevels > x.opts.mergeDepth)
 		if m.L0Sublevels <= maxSublevels {
 			return nil
 		}
