@@ -133,7 +133,7 @@ func TestBadEntries(t *testing.T) {
 		require.NoError(t, err)
 		path, w, err := x.newTable()
 		require.NoError(t, err)
-		require.NoError(t, w.Set([]byte(entry[0]), []byte(entry[1])))
+		require.NoError(t, w.Add(pebble.MakeInternalKey([]byte(entry[0]), 0, pebble.InternalKeyKindSet), []byte(entry[1]), false))
 		require.NoError(t, w.Close())
 		require.NoError(t, x.db.Ingest(ctxb, []string{path}))
 		require.ErrorAs(t, x.Check(), new(*CorruptionError))

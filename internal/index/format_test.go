@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 )
@@ -43,7 +44,7 @@ func TestBucketWidthCost(t *testing.T) {
 			key = append(key, make([]byte, bucketLen-1)...)
 			key = append(key, 7)
 			key = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(key, e.Hi), e.Lo)
-			require.NoError(t, w.Set(key, appendOffset(nil, e.Offset)))
+			require.NoError(t, w.Add(pebble.MakeInternalKey(key, 0, pebble.InternalKeyKindSet), appendOffset(nil, e.Offset), false))
 		}
 		require.NoError(t, w.Close())
 		info, err := x.fs.Stat(path)

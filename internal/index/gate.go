@@ -32,6 +32,7 @@ type gate struct {
 	vfs.FS             // immutable
 	fatal  func(error) // immutable; shuts the gate and never returns
 	pause  func()      // immutable; called before a table is created
+	pace   func()      // immutable; called before a part of a table is written
 
 	isShut atomic.Bool
 	// writes is held for reading by each writing operation, and for writing by
@@ -44,8 +45,8 @@ type gate struct {
 	}
 }
 
-func newGate(fs vfs.FS, fatal func(error), pause func()) *gate {
-	g := &gate{FS: fs, fatal: fatal, pause: pause}
+func newGate(fs vfs.FS, fatal func(error), pause, pace func()) *gate {
+	g := &gate{FS: fs, fatal: fatal, pause: pause, pace: pace}
 	g.mu.locks = make(map[*gateLock]struct{})
 	return g
 }
@@ -89,6 +90,9 @@ func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	g.begin()
 	defer g.writes.RUnlock()
 	f, err := g.wrap(g.FS.Create(name, c))
+	if err == nil {
+		f.(*gateFile).isTable = strings.HasSuffix(name, tableSuffix)
+	}
 	if err == nil && strings.HasPrefix(g.PathBase(name), manifestPrefix) {
 		f.(*gateFile).unsyncedDir = g.PathDir(name)
 	}
@@ -226,6 +230,7 @@ type gateFile struct {
 	// unsyncedDir is the directory of a new manifest, until its first Sync.
 	// Owned by Pebble's writer of the manifest.
 	unsyncedDir string
+	isTable     bool // immutable after Create
 }
 
 // Names that Pebble gives its files.
@@ -236,6 +241,9 @@ const (
 )
 
 func (f *gateFile) Write(p []byte) (int, error) {
+	if f.isTable {
+		f.gate.pace()
+	}
 	f.gate.begin()
 	defer f.gate.writes.RUnlock()
 	return f.File.Write(p)

@@ -46,10 +46,17 @@ type Index struct {
 		sync.Mutex
 		current *snapshot // nil, or open
 	}
-	gen        atomic.Uint64         // changes of the store
-	closer     chan *pebble.Iterator // iterators that are done with
-	stale      chan struct{}         // a token when gen has changed
+	gen        atomic.Uint64  // changes of the store
+	closer     chan *snapshot // snapshots that are done with
+	stale      chan struct{}  // a token when gen has changed
 	closerDone chan struct{}
+
+	settler *settler // immutable; see there
+
+	// sealing is not nil while an Ingest writes its tables, and closed when it has
+	// written them; behind says that merges must not wait for that. See pace.
+	sealing atomic.Pointer[chan struct{}]
+	behind  atomic.Bool
 
 	// L0 changes: see WaitL0.
 	l0 struct {
@@ -75,7 +82,7 @@ type Index struct {
 
 const (
 	tmpDirName  = "ingest-tmp"
-	closerQueue = 16 // iterators waiting to be closed
+	closerQueue = 16 // snapshots waiting to be closed
 )
 
 // Open opens the index in dir, making both when they do not exist. What an
@@ -93,11 +100,12 @@ func Open(dir string, o Options) (*Index, error) {
 		writer:     make(chan struct{}, 1),
 		failed:     make(chan struct{}),
 		frozen:     make(chan struct{}),
-		closer:     make(chan *pebble.Iterator, closerQueue),
+		closer:     make(chan *snapshot, closerQueue),
 		stale:      make(chan struct{}, 1),
 		closerDone: make(chan struct{}),
+		settler:    newSettler(),
 	}
-	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError)
+	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError, x.pace)
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	x.l0.changed = make(chan struct{})
 	x.mu.readers.prev, x.mu.readers.next = &x.mu.readers, &x.mu.readers
@@ -121,7 +129,12 @@ func Open(dir string, o Options) (*Index, error) {
 	// mark is back.
 	x.tableOpts = p.MakeWriterOptions(0, x.db.TableFormat())
 	go x.closeIterators()
-	if err := errors.Join(x.cleanTmp(), x.findTrails()); err != nil {
+	err = errors.Join(x.cleanTmp(), x.findTrails())
+	if err == nil && !x.opts.ReadOnly {
+		err = x.survey()
+	}
+	go x.settle()
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open: %w", err), x.Close())
 	}
 	return x, nil
@@ -222,12 +235,13 @@ func (x *Index) close() error {
 	x.snap.Lock()
 	last := x.retireLocked()
 	x.snap.Unlock()
-	x.closeIterator(last)
+	x.closeSnapshot(last)
 	close(x.closer)
 	select {
 	case <-x.closerDone:
 	case <-x.frozen:
 	}
+	<-x.settler.done
 	err := x.call(x.db.Close)
 	if err == nil && x.failure() == nil && !x.opts.ReadOnly {
 		if err := x.noteManifest(); err != nil {
@@ -258,12 +272,13 @@ func (x *Index) abandon() error {
 }
 
 // newTable creates the next table of an Ingest. Only the holder of x.writer.
-func (x *Index) newTable() (path string, w *sstable.Writer, err error) {
+func (x *Index) newTable() (path string, w sstable.RawWriter, err error) {
 	x.nextTable++
 	path = x.fs.PathJoin(x.tmpDir, fmt.Sprintf("%06d%s", x.nextTable, tableSuffix))
 	f, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return path, nil, fmt.Errorf("cannot create %q: %w", path, err)
 	}
-	return path, sstable.NewWriter(objstorageprovider.NewFileWritable(f), x.tableOpts), nil
+	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: bytesPerSync})
+	return path, sstable.NewRawWriter(objstorageprovider.NewFileWritable(f), x.tableOpts), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
@@ -50,36 +51,20 @@ func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta, trails ...
 	defer x.leaveWrite()
 
 	b := tableBuilder{x: x, ctx: ctx}
-	err := b.metas(metas)
-	for i := 0; err == nil && i < len(runs); i++ {
-		if i > 0 && !ascends(&runs[i-1], &runs[i]) {
-			err = &InputError{What: runName(&runs[i]), Reason: "runs are not in ascending order"}
-			break
-		}
-		err = b.run(&runs[i])
-	}
-	for i := 0; err == nil && i < len(trails); i++ {
-		if i > 0 && !before(&trails[i-1], &trails[i]) {
-			err = &InputError{What: "trail", Reason: "trails are not in ascending order"}
-			break
-		}
-		x.trails.Store(true)
-		err = b.trail(&trails[i])
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err := b.build(runs, metas, trails); err != nil {
 		b.discard()
 		return err
 	}
 	if len(b.paths) == 0 {
 		return nil
 	}
-	err = x.call(func() error { return x.db.Ingest(context.Background(), b.paths) })
+	err := x.call(func() error { return x.db.Ingest(context.Background(), b.paths) })
 	x.changed()
 	if err != nil && x.failure() == nil {
 		b.discard() // Pebble removes them only on success
+	}
+	if err == nil {
+		x.settler.ingested(runs, b.keys)
 	}
 	return err
 }
@@ -102,10 +87,36 @@ func runName(r *Run) string { return fmt.Sprintf("partition %d, bucket %d", r.Pa
 type tableBuilder struct {
 	x     *Index
 	ctx   context.Context
-	paths []string        // of all tables begun, finished or not
-	w     *sstable.Writer // the table being written, or nil
+	paths []string          // of all tables begun, finished or not
+	keys  []int64           // entries of each run
+	w     sstable.RawWriter // the table being written, or nil
 	key   [keyLen]byte
 	value [maxValueLen]byte
+}
+
+// build writes all tables.
+func (b *tableBuilder) build(runs []Run, metas []Meta, trails []Trail) error {
+	defer b.x.seal()()
+	if err := b.metas(metas); err != nil {
+		return err
+	}
+	for i := range runs {
+		if i > 0 && !ascends(&runs[i-1], &runs[i]) {
+			return &InputError{What: runName(&runs[i]), Reason: "runs are not in ascending order"}
+		}
+		if err := b.run(&runs[i]); err != nil {
+			return err
+		}
+	}
+	for i := range trails {
+		if i > 0 && !before(&trails[i-1], &trails[i]) {
+			return &InputError{What: "trail", Reason: "trails are not in ascending order"}
+		}
+		if err := b.trail(&trails[i]); err != nil {
+			return err
+		}
+	}
+	return b.ctx.Err()
 }
 
 // checkEvery is how many entries are written between two looks at the table's
@@ -133,14 +144,15 @@ func (b *tableBuilder) run(r *Run) error {
 		putKey(&b.key, r.Partition, r.Bucket, e.Hi, e.Lo)
 		var err error
 		if e.Offset < 0 {
-			err = b.w.Delete(b.key[:])
+			err = b.add(b.key[:], nil, pebble.InternalKeyKindDelete)
 		} else {
-			err = b.w.Set(b.key[:], appendOffset(b.value[:0], e.Offset))
+			err = b.add(b.key[:], appendOffset(b.value[:0], e.Offset), pebble.InternalKeyKindSet)
 		}
 		if err != nil {
 			return b.failed(err)
 		}
 	}
+	b.keys = append(b.keys, int64(n))
 	return b.finish()
 }
 
@@ -158,9 +170,9 @@ func (b *tableBuilder) metas(metas []Meta) error {
 		key = appendMetaKey(key[:0], m.Key)
 		var err error
 		if m.Delete {
-			err = b.w.Delete(key)
+			err = b.add(key, nil, pebble.InternalKeyKindDelete)
 		} else {
-			err = b.w.Set(key, m.Value)
+			err = b.add(key, m.Value, pebble.InternalKeyKindSet)
 		}
 		if err != nil {
 			return b.failed(err)
@@ -169,12 +181,17 @@ func (b *tableBuilder) metas(metas []Meta) error {
 	return b.finish()
 }
 
+// add adds an entry; Pebble gives ingested tables a sequence number later.
+func (b *tableBuilder) add(key, value []byte, kind pebble.InternalKeyKind) error {
+	return b.w.Add(pebble.MakeInternalKey(key, 0, kind), value, false)
+}
+
 // roll makes sure that there is a table with room.
 func (b *tableBuilder) roll() error {
 	if err := b.ctx.Err(); err != nil {
 		return err
 	}
-	if b.w != nil && b.w.Raw().EstimatedSize() < b.x.tableSize {
+	if b.w != nil && b.w.EstimatedSize() < b.x.tableSize {
 		return nil
 	}
 	if err := b.finish(); err != nil {

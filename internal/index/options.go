@@ -37,6 +37,9 @@ type Options struct {
 	// half of GOMAXPROCS, at least 1.
 	Compactions int
 
+	// mergeDepth is the constant of that name, in tests less.
+	mergeDepth int
+
 	// tune changes Pebble's options, for tests that must own every file
 	// operation and for benchmarks of the choices below.
 	tune func(*pebble.Options)
@@ -71,15 +74,30 @@ const (
 	// whatever their size: small tables would save no rewriting.
 	compactionTableBytes = 32 << 20
 
-	// l0Threshold is L0's read amplification at which Pebble compacts; it
-	// counts each sub-level double, so 4 lets one sub-level stand and merges
-	// the second. Only the newest bucket's sealed runs lie there. Why not
-	// larger: a bucket is left with up to half of it in sub-levels for the rest
-	// of its life, and each costs every lookup there another seek. Why not
-	// smaller: the compactions. Two buckets of 24 runs of 256 Ki keys each,
-	// ingested as fast as they go, made Pebble write 4.6, 3.2 and 2.4 bytes for
-	// each byte ingested with thresholds of 2, 4 and 8.
-	l0Threshold = 4
+	// mergeDepth is how many runs of a bucket are stacked up before Pebble merges
+	// them by itself. See settler: buckets are merged when they have ended, and
+	// this is for those that grow larger. Why not smaller: each such merge
+	// rewrites the whole bucket. Why not larger: a lookup asks the filter of each
+	// run, and their filters, a byte a key, want to be in the cache.
+	mergeDepth = 64
+
+	// stackDepth is the most that WaitL0 insists on: while mergeDepth runs are
+	// being merged, as many may come.
+	stackDepth = 2 * mergeDepth
+
+	// stackFiles: a thousand partitions may have a stack each, and Pebble counts
+	// files too.
+	stackFiles = 1 << 17
+
+	// baseBytes is the size of the store at which Pebble would begin to use levels
+	// between L0 and L6. They would hold a part of a bucket's runs, to be
+	// merged once more.
+	baseBytes = 1 << 50
+
+	// bytesPerSync is how much of a table is written before the kernel is told to
+	// begin with the disk's part. Else all of it is left to the fsync at the end,
+	// and the log's fsyncs queue up behind that.
+	bytesPerSync = 512 << 10
 
 	// memTableBytes is as small as Pebble's first memtable is anyway. We never
 	// write to memtables: one exists, empty, because Pebble needs one.
@@ -111,6 +129,9 @@ func (o Options) withDefaults() Options {
 	if o.Compactions <= 0 {
 		o.Compactions = max(1, runtime.GOMAXPROCS(0)/2)
 	}
+	if o.mergeDepth <= 0 {
+		o.mergeDepth = mergeDepth
+	}
 	return o
 }
 
@@ -126,7 +147,11 @@ func (x *Index) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:         formatVersion,
 		MemTableSize:               memTableBytes,
 		MaxOpenFiles:               openFiles,
-		L0CompactionThreshold:      l0Threshold,
+		L0CompactionThreshold:      2 * x.opts.mergeDepth, // Pebble counts twice
+		L0StopWritesThreshold:      4 * x.opts.mergeDepth, // of its memtables, which get none
+		BytesPerSync:               bytesPerSync,
+		L0CompactionFileThreshold:  stackFiles,
+		LBaseMaxBytes:              baseBytes,
 		TargetByteDeletionRate:     deletionBytesPerSecond,
 		CompactionConcurrencyRange: func() (int, int) { return 1, x.opts.Compactions },
 		// All that is written is ingested: there is nothing a WAL could hold.
@@ -146,10 +171,12 @@ func (x *Index) pebbleOptions() *pebble.Options {
 	p.KeySchema, p.KeySchemas = KeySchemaName, KeySchemas()
 	for i := range p.Levels {
 		p.Levels[i].BlockSize, p.Levels[i].IndexBlockSize = blockBytes, indexBlockBytes
-		// No FilterPolicy: our own filter has already said "maybe", and it has
-		// said in which bucket.
 		p.TargetFileSizes[i] = compactionTableBytes
+		// No filter where a lookup finds one table: our own filter has already
+		// said "maybe", and it has said in which bucket.
+		p.Levels[i].FilterPolicy = pebble.NoFilterPolicy
 	}
+	p.Levels[0].FilterPolicy = runFilter{}
 	if x.opts.tune != nil {
 		x.opts.tune(p)
 	}

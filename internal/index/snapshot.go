@@ -20,17 +20,25 @@ import (
 // close of a clone is the last, and none takes DB.mu. The snapshot itself is
 // closed by the closer, once for each change of the store, when the last reader
 // has left it.
+//
+// Clones that readers give back are kept for the next ones. A lookup opens a
+// table of each run that is stacked up in its bucket, dozens of them, and a clone
+// remembers them: a new one for each batch would open all of them each time.
 type snapshot struct {
 	it  *pebble.Iterator
 	gen uint64 // Index.gen before it was opened
-	// refs counts the readers; under Index.snap.
-	refs int
+	// Under Index.snap:
+	refs int                // readers
+	idle []*pebble.Iterator // clones without a reader
 }
+
+// maxIdle bounds the clones that are kept: as many batches as run at once.
+const maxIdle = 8
 
 // acquire clones an iterator of the present state.
 func (x *Index) acquire() (*snapshot, *pebble.Iterator, error) {
 	x.snap.Lock()
-	var old *pebble.Iterator
+	var old *snapshot
 	// Read before the iterator is opened: a change in between makes it newer
 	// than it thinks, and it is replaced once more than needed.
 	gen := x.gen.Load()
@@ -39,7 +47,7 @@ func (x *Index) acquire() (*snapshot, *pebble.Iterator, error) {
 	}
 	s, it, err := x.cloneLocked(gen)
 	x.snap.Unlock()
-	x.closeIterator(old)
+	x.closeSnapshot(old)
 	return s, it, err
 }
 
@@ -52,6 +60,12 @@ func (x *Index) cloneLocked(gen uint64) (*snapshot, *pebble.Iterator, error) {
 		x.snap.current = &snapshot{it: it, gen: gen}
 	}
 	s := x.snap.current
+	if n := len(s.idle); n > 0 {
+		it := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		s.refs++
+		return s, it, nil
+	}
 	it, err := s.it.Clone(pebble.CloneOptions{})
 	if err != nil {
 		return nil, nil, x.wrap(err)
@@ -60,32 +74,46 @@ func (x *Index) cloneLocked(gen uint64) (*snapshot, *pebble.Iterator, error) {
 	return s, it, nil
 }
 
-// release closes a clone.
+// release takes a clone back: for the next reader, or to close it.
 func (x *Index) release(s *snapshot, it *pebble.Iterator) {
+	x.snap.Lock()
+	fresh := s == x.snap.current && s.gen == x.gen.Load()
+	// One that has met an error is not used again.
+	if fresh && len(s.idle) < maxIdle && it.Error() == nil {
+		s.idle = append(s.idle, it)
+		s.leaveLocked()
+		x.snap.Unlock()
+		return
+	}
+	x.snap.Unlock()
 	_ = it.Close() // its error is that of the last seek, which Get has returned
 	x.snap.Lock()
-	s.refs--
-	invariants.Assert(s.refs >= 0, "snapshot released more often than acquired")
-	var old *pebble.Iterator
+	s.leaveLocked() // after Close: the snapshot must outlive its clones
+	var old *snapshot
 	if s == x.snap.current && s.gen != x.gen.Load() {
 		old = x.retireLocked()
 	} else if s != x.snap.current && s.refs == 0 {
-		old = s.it
+		old = s
 	}
 	x.snap.Unlock()
-	x.closeIterator(old)
+	x.closeSnapshot(old)
 }
 
-// retireLocked makes the current snapshot one of the past. It returns the
-// iterator to close, or nil when a reader is left to do that. Needs x.snap,
-// which closeIterator must not be called under: the closer takes it too.
-func (x *Index) retireLocked() *pebble.Iterator {
+func (s *snapshot) leaveLocked() {
+	s.refs--
+	invariants.Assert(s.refs >= 0, "snapshot released more often than acquired")
+}
+
+// retireLocked makes the current snapshot one of the past. It returns the one to
+// close, or nil when a reader is left to do that. Needs x.snap, which
+// closeSnapshot must not be called under: the closer takes it too.
+func (x *Index) retireLocked() *snapshot {
 	s := x.snap.current
 	x.snap.current = nil
 	if s == nil || s.refs > 0 {
 		return nil
 	}
-	return s.it
+	return s
 }
 
 // changed says that the store has changed: readers opened from now on see it,
@@ -99,15 +127,26 @@ func (x *Index) changed() {
 	}
 }
 
-// closeIterator hands an iterator to the closer; nil is none.
-func (x *Index) closeIterator(it *pebble.Iterator) {
-	if it == nil {
+// closeIterator hands an iterator to the closer.
+func (x *Index) closeIterator(it *pebble.Iterator) { x.closeSnapshot(&snapshot{it: it}) }
+
+// closeSnapshot hands a snapshot to the closer; nil is none.
+func (x *Index) closeSnapshot(s *snapshot) {
+	if s == nil {
 		return
 	}
 	select {
-	case x.closer <- it:
+	case x.closer <- s:
 	case <-x.frozen: // left behind, with the store
 	}
+}
+
+// close closes the clones and then what they were cloned from. Only the closer.
+func (s *snapshot) close() {
+	for _, it := range s.idle {
+		_ = it.Close() // as in release
+	}
+	_ = s.it.Close()
 }
 
 // closeIterators is the goroutine of the closer. It ends when x.closer is closed,
@@ -116,21 +155,21 @@ func (x *Index) closeIterators() {
 	defer close(x.closerDone)
 	for {
 		select {
-		case it, ok := <-x.closer:
+		case s, ok := <-x.closer:
 			if !ok {
 				return
 			}
-			_ = it.Close() // as in release
+			s.close()
 		case <-x.stale:
 			// Without readers nobody else would let the old files go.
 			x.snap.Lock()
-			var old *pebble.Iterator
+			var old *snapshot
 			if s := x.snap.current; s != nil && s.refs == 0 && s.gen != x.gen.Load() {
 				old = x.retireLocked()
 			}
 			x.snap.Unlock()
 			if old != nil {
-				_ = old.Close()
+				old.close()
 			}
 		}
 	}

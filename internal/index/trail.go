@@ -82,6 +82,7 @@ func (b *tableBuilder) trail(t *Trail) error {
 	if t.Partition == metaPartition || t.Partition >= trailBit {
 		return &InputError{What: "trail", Reason: "no partition has that id"}
 	}
+	b.x.trails.Store(true)
 	var key []byte
 	last := int64(-1)
 	for first, block := range t.Blocks {
@@ -93,7 +94,7 @@ func (b *tableBuilder) trail(t *Trail) error {
 			return err
 		}
 		key = appendTrailKey(key[:0], t.Partition, t.Bucket, first)
-		if err := b.w.Set(key, block); err != nil {
+		if err := b.add(key, block, pebble.InternalKeyKindSet); err != nil {
 			return b.failed(err)
 		}
 	}

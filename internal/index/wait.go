@@ -8,17 +8,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// minL0 is the least number of sub-levels that WaitL0 waits for. Pebble
-// compacts L0 when twice its depth reaches l0Threshold; below that it rests,
-// and a wait for less would never end.
-const minL0 = l0Threshold / 2
-
 // pokeEvery is how often a waiting WaitL0 looks whether Pebble has gone to
 // sleep over its work.
 const pokeEvery = time.Second
 
-// WaitL0 returns when L0 has at most maxSublevels sub-levels (values below 2
-// count as 2: Pebble leaves that much alone). Pebble holds back writers of its
+// WaitL0 returns when at most maxSublevels runs are stacked on each other (values
+// below stackDepth count as that: half of it is left alone on purpose, and the
+// other half may come while the first is merged). Pebble holds back writers of its
 // memtable when L0 grows, but never ingestion: without this call before each
 // Ingest, L0 and with it the cost of a lookup grow without bound whenever
 // compactions are slower than the input. It ends with ctx, with Close and with
@@ -31,7 +27,7 @@ func (x *Index) WaitL0(ctx context.Context, maxSublevels int) error {
 		return err
 	}
 	defer x.leave()
-	maxSublevels = max(maxSublevels, minL0)
+	maxSublevels = max(maxSublevels, 2*x.opts.mergeDepth)
 	poke := time.NewTicker(pokeEvery)
 	defer poke.Stop()
 	for {
@@ -43,6 +39,7 @@ func (x *Index) WaitL0(ctx context.Context, maxSublevels int) error {
 		if err != nil {
 			return err
 		}
+		x.behind.Store(m.L0Sublevels > x.opts.mergeDepth)
 		if m.L0Sublevels <= maxSublevels {
 			return nil
 		}

@@ -31,7 +31,7 @@ func fullDisk(full *atomic.Bool) errorfs.Injector {
 func TestWaitL0(t *testing.T) {
 	var full atomic.Bool
 	full.Store(true)
-	x := open(t, Options{FS: errorfs.Wrap(leaks(t), fullDisk(&full))})
+	x := open(t, Options{FS: errorfs.Wrap(leaks(t), fullDisk(&full)), mergeDepth: 1})
 	require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{1, 1, 1}, Entry{3, 3, 3})}, nil))
 	for i := range int64(8) {
 		require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{1, 1, i}, Entry{9, 9, i})}, nil))
@@ -55,7 +55,7 @@ func TestWaitL0(t *testing.T) {
 	require.Eventually(t, func() bool { return x.Metrics().BackgroundErrors > 1 }, time.Minute, time.Millisecond)
 	full.Store(false)
 	require.NoError(t, x.WaitL0(ctxb, 0))
-	require.LessOrEqual(t, x.Metrics().L0Sublevels, minL0)
+	require.LessOrEqual(t, x.Metrics().L0Sublevels, 2)
 	requireMark(t, x, mark{1, 1, 9, 9}, 7)
 }
 
@@ -68,7 +68,7 @@ func TestWaitL0Pokes(t *testing.T) {
 	}
 	t.Parallel()
 	var full atomic.Bool
-	x := open(t, Options{FS: errorfs.Wrap(vfs.NewMem(), fullDisk(&full))})
+	x := open(t, Options{FS: errorfs.Wrap(vfs.NewMem(), fullDisk(&full)), mergeDepth: 1})
 	full.Store(true)
 	for i := range int64(6) {
 		require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{1, 1, i}, Entry{9, 9, i})}, nil))
@@ -78,14 +78,14 @@ func TestWaitL0Pokes(t *testing.T) {
 		return m.CompactionsActive == 0 && m.BackgroundErrors > 0
 	}, time.Minute, time.Millisecond)
 	full.Store(false)
-	require.Greater(t, x.Metrics().L0Sublevels, minL0)
+	require.Greater(t, x.Metrics().L0Sublevels, 2)
 	require.NoError(t, x.WaitL0(ctxb, 0))
-	require.LessOrEqual(t, x.Metrics().L0Sublevels, minL0)
+	require.LessOrEqual(t, x.Metrics().L0Sublevels, 2)
 }
 
 // TestCloseEndsWaiters: Close does not wait for who waits.
 func TestCloseEndsWaiters(t *testing.T) {
-	x := open(t, Options{FS: leaks(t), tune: manual})
+	x := open(t, Options{FS: leaks(t), mergeDepth: 1, tune: manual})
 	for i := range int64(8) {
 		require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{1, 1, i}, Entry{9, 9, i})}, nil))
 	}

@@ -1,0 +1,219 @@
+package index
+
+import (
+	"sync"
+	"time"
+)
+
+// settler merges the runs of buckets that have ended.
+//
+// Hashes are uniform: each sealed run of a bucket overlaps all others, and every
+// merge reads and writes all it merges. A leveled shape, which merges a few runs
+// at a time into one that grows, rewrites a bucket of 20 runs five times, and
+// one of 100 runs more often: that is where the processor time of an index goes.
+// The least there can be is to stack the runs up, and merge them once, when no
+// more are to come. So Pebble is told to merge a bucket by itself only when
+// mergeDepth runs are stacked (what is stacked has filters: runFilter), and the
+// settler merges it for good when it has ended.
+//
+// A bucket has ended when its partition has a younger one, and an Ingest of that
+// partition brought nothing for it. Late marks may come after that: they are
+// stacked again, and merged when they are a quarter of the bucket.
+type settler struct {
+	wake chan struct{} // a token when there may be work
+	done chan struct{} // closed when the goroutine has ended
+
+	mu    sync.Mutex
+	parts map[uint32]map[uint64]*heap // by partition and bucket
+}
+
+// heap is what is known of a bucket's runs, under settler.mu. Estimates.
+type heap struct {
+	stacked int64 // keys above the last level
+	settled int64 // keys in the last level
+	due     bool  // to be merged
+}
+
+const (
+	// settleShare: late marks are merged when they are one part in this many.
+	settleShare = 4
+
+	// maxHeaps bounds the buckets that are remembered of a partition; the lowest
+	// go. A window has few, and those that were dropped are not reported here.
+	maxHeaps = 64
+
+	// settleRetry is how long a merge that failed (disk full) is left alone.
+	settleRetry = time.Second
+
+	keyBytes = 21 // of a table, for estimates
+)
+
+func newSettler() *settler {
+	return &settler{
+		parts: make(map[uint32]map[uint64]*heap),
+		wake:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+	}
+}
+
+// ingested takes note of the runs of an Ingest, in order, and of what has ended
+// by it. keys[i] is the number of entries of runs[i].
+func (s *settler) ingested(runs []Run, keys []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range runs {
+		s.heapLocked(runs[i].Partition, runs[i].Bucket).stacked += keys[i]
+	}
+	for len(runs) > 0 {
+		n := 1
+		for n < len(runs) && runs[n].Partition == runs[0].Partition {
+			n++
+		}
+		s.endLocked(s.parts[runs[0].Partition], runs[:n])
+		runs = runs[n:]
+	}
+}
+
+// endLocked finds the buckets of one partition that have ended: there is a
+// younger one, and these runs are not for them.
+func (s *settler) endLocked(buckets map[uint64]*heap, runs []Run) {
+	youngest := runs[len(runs)-1].Bucket
+	for b := range buckets {
+		youngest = max(youngest, b)
+	}
+	for b, h := range buckets {
+		quiet := b < youngest
+		for i := range runs {
+			quiet = quiet && runs[i].Bucket != b
+		}
+		if quiet && h.stacked > 0 && h.stacked >= h.settled/settleShare {
+			h.due = true
+			s.wakeUp()
+		}
+	}
+}
+
+func (s *settler) heapLocked(partition uint32, bucket uint64) *heap {
+	buckets := s.parts[partition]
+	if buckets == nil {
+		buckets = make(map[uint64]*heap)
+		s.parts[partition] = buckets
+	}
+	h := buckets[bucket]
+	if h == nil {
+		h = new(heap)
+		buckets[bucket] = h
+		if len(buckets) > maxHeaps {
+			lowest := bucket
+			for b := range buckets {
+				lowest = min(lowest, b)
+			}
+			delete(buckets, lowest)
+		}
+	}
+	return h
+}
+
+// next returns a bucket that is due: the oldest, which has been asked as a stack
+// for the longest time.
+func (s *settler) next() (partition uint32, bucket uint64, h *heap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, buckets := range s.parts {
+		for b, candidate := range buckets {
+			if candidate.due && (h == nil || b < bucket || b == bucket && p < partition) {
+				partition, bucket, h = p, b, candidate
+			}
+		}
+	}
+	return partition, bucket, h
+}
+
+// merged takes note of the outcome of a merge of h. Runs that came in while it
+// ran are counted as merged; if they were many, the next late ones bring them in.
+func (s *settler) merged(h *heap, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ok {
+		h.settled, h.stacked, h.due = h.settled+h.stacked, 0, false
+	}
+}
+
+func (s *settler) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// settle is the goroutine of the settler. It ends with Close and with a failure.
+func (x *Index) settle() {
+	defer close(x.settler.done)
+	for {
+		select {
+		case <-x.settler.wake:
+		case <-x.ctx.Done():
+			return
+		case <-x.failed:
+			return
+		}
+		for {
+			partition, bucket, h := x.settler.next()
+			if h == nil {
+				break
+			}
+			err := x.mergeBucket(partition, bucket)
+			x.settler.merged(h, err == nil)
+			if err == nil {
+				continue
+			}
+			if x.ctx.Err() != nil || x.failure() != nil {
+				return
+			}
+			x.opts.Logger.Warn("index: cannot merge the runs of a bucket, will try again",
+				"dir", x.dir, "partition", partition, "bucket", bucket, "err", err)
+			select {
+			case <-time.After(settleRetry):
+			case <-x.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// mergeBucket merges all runs of a bucket that are stacked when it begins with
+// what lies below. Of a bucket that has none, or was dropped, nothing is read.
+func (x *Index) mergeBucket(partition uint32, bucket uint64) error {
+	start, end := appendPrefix(nil, partition, bucket), appendBucketEnd(nil, partition, bucket)
+	return x.call(func() error { return x.db.Compact(x.ctx, start, end, false) })
+}
+
+// survey fills the settler with what is in the store at Open.
+func (x *Index) survey() error {
+	return x.call(func() error {
+		levels, err := x.db.SSTables()
+		if err != nil {
+			return err
+		}
+		s := x.settler
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for level, tables := range levels {
+			for i := range tables {
+				partition, bucket, _, _, ok := decodeKey(tables[i].Smallest.UserKey)
+				if !ok {
+					continue
+				}
+				h, keys := s.heapLocked(partition, bucket), int64(tables[i].Size/keyBytes+1)
+				if level < lastLevel {
+					h.stacked += keys
+				} else {
+					h.settled += keys
+				}
+			}
+		}
+		return nil
+	})
+}
+
+const lastLevel = 6 // Pebble's, counted from 0
