@@ -17,6 +17,7 @@ import (
 // settings of a comparison.
 type settings struct {
 	brokers    string
+	pids       string // of the broker's processes, where they run here
 	records    int
 	bytes      int     // of a value
 	copies     float64 // share of records that are copies
@@ -35,7 +36,7 @@ func main() {
 		}
 		return
 	}
-	s := settings{brokers: os.Getenv("KAFKA_BROKERS")}
+	s := settings{brokers: os.Getenv("KAFKA_BROKERS"), pids: os.Getenv("KAFKA_PIDS")}
 	flag.IntVar(&s.records, "records", 2_000_000, "records in the input")
 	flag.IntVar(&s.bytes, "bytes", 100, "bytes of a record's value")
 	flag.Float64Var(&s.copies, "copies", 0, "share of the records that are copies (0 is hardest: all must be written)")
@@ -75,13 +76,15 @@ func compare(ctx context.Context, s settings) error {
 		return err
 	}
 
-	// Not counted: a broker that has just started compiles its code while it serves the first run.
-	if _, err := b.measure(ctx, "bare", b.bare); err != nil {
-		return err
-	}
+	return b.rounds(ctx)
+}
+
+// rounds runs the relays in turns and prints what they showed.
+func (b *bench) rounds(ctx context.Context) error {
 	var bare, noecho []result
+	var ratios []string
 	fmt.Println(header)
-	for range s.rounds {
+	for round := range b.settings.rounds + 1 {
 		for _, r := range []struct {
 			name    string
 			command func(output, group string) *exec.Cmd
@@ -91,11 +94,21 @@ func compare(ctx context.Context, s settings) error {
 			if err != nil {
 				return err
 			}
+			// The first round is not counted: a broker that has just started compiles its code while it serves it. Both relays
+			// are in it, because the broker compiles again for what only one of them sends it (records with headers).
+			if round == 0 {
+				fmt.Println(m, " (not counted)")
+				continue
+			}
 			fmt.Println(m)
 			*r.results = append(*r.results, m)
 		}
+		if round > 0 {
+			ratios = append(ratios, fmt.Sprintf("%.2f", flow(noecho[round-1:])/flow(bare[round-1:])))
+		}
 	}
-	fmt.Printf("ratio noecho / bare: flow %.2f, whole %.2f\n", flow(noecho)/flow(bare), whole(noecho)/whole(bare))
+	fmt.Printf("ratio noecho / bare: flow %.2f (by round: %s), whole %.2f\n",
+		flow(noecho)/flow(bare), strings.Join(ratios, " "), whole(noecho)/whole(bare))
 	return nil
 }
 
