@@ -33,12 +33,12 @@ func (u usage) others() float64 {
 	return float64(u.machine-u.relay-u.broker) / float64(u.machine+u.idle)
 }
 
-const header = `                                                 processor us a record    others  memory
-relay     whole s  records/s  flow s  records/s  relay  to end  broker        %    MiB`
+const header = `                                                   processor us a record    others  memory
+relay       whole s  records/s  flow s  records/s  relay  to end  broker        %    MiB`
 
 func (r result) String() string {
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(r.in) }
-	return fmt.Sprintf("%-8s %8.2f %10.0f %7.2f %10.0f %6.2f %7.2f %7.2f %8.0f %6d", r.name, r.end.Seconds(), whole([]result{r}),
+	return fmt.Sprintf("%-10s %8.2f %10.0f %7.2f %10.0f %6.2f %7.2f %7.2f %8.0f %6d", r.name, r.end.Seconds(), whole([]result{r}),
 		(r.end - r.flowFrom).Seconds(), flow([]result{r}), each(r.used.relay), each(r.cpu), each(r.used.broker), r.used.others()*100, r.rss>>20)
 }
 
