@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
 )
 
 func TestKeyAllocs(t *testing.T) {
@@ -30,5 +32,56 @@ func TestBatchAllocs(t *testing.T) {
 			b.append(r)
 		}
 		b.freelist = append(b.freelist, b.seal(1, 0, 0))
+	}))
+}
+
+// allUnique is a state that passes everything.
+type allUnique struct{ partition }
+
+func (allUnique) Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error) {
+	for range recs {
+		dst = append(dst, engine.Verdict{Kind: engine.Unique, First: -1})
+	}
+	return dst, nil
+}
+
+// TestWorkerAllocs: from a chunk of the queue to a sealed batch, and back to the client's pool, a record costs no allocation.
+func TestWorkerAllocs(t *testing.T) {
+	const n = 1000
+	compressor, err := kgo.DefaultCompressor(kgo.SnappyCompression())
+	require.NoError(t, err)
+	for _, spec := range []string{"payload", "key", "header:id"} {
+		r := &Relay{cfg: RelayConfig{Key: key(t, spec)}}
+		r.batchLimit.Store(1 << 30)
+		w := &worker{r: r, state: allUnique{}, resume: resume{there: -1}, open: -1, wake: make(chan struct{}, 1)}
+		w.build = builder{prefix: []byte(sourcePrefix("orders", 0)), compressor: compressor}
+		value, id, headers := make([]byte, 100), []byte("id"), []kgo.RecordHeader{{Key: "id", Value: []byte("1")}}
+		records := make([]kgo.Record, n)
+		fetched := make([]*kgo.Record, n)
+		require.Zero(t, testing.AllocsPerRun(20, func() {
+			for i := range records {
+				records[i] = kgo.Record{Key: id, Value: value, Headers: headers, Offset: int64(i), Timestamp: time.UnixMilli(1)}
+				fetched[i] = &records[i]
+			}
+			w.queue.push(fetched)
+			for chunk := w.queue.take(chunkRecords, chunkBytes); len(chunk) > 0; chunk = w.queue.take(chunkRecords, chunkBytes) {
+				if err := w.relay(chunk); err != nil {
+					panic(err)
+				}
+			}
+			w.build.freelist = append(w.build.freelist, w.build.seal(1, 0, 0))
+		}), spec)
+	}
+}
+
+// TestPoolAllocs: what comes back is handed out again.
+func TestPoolAllocs(t *testing.T) {
+	p := newRecordPool()
+	compressed := make([]byte, 1<<16)
+	p.PutDecompressBytes(make([]byte, 1<<17))
+	p.PutRecords(make([]kgo.Record, 1000))
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		p.PutRecords(p.GetRecords(700))
+		p.PutDecompressBytes(p.GetDecompressBytes(compressed, kgo.CodecZstd))
 	}))
 }

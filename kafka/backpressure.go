@@ -11,16 +11,24 @@ import (
 // it has buffered of a paused partition and fetches it again after, and when the relay as a whole is the slower side
 // (catching up: always), all partitions would be paused and resumed all the time, fetching much twice.
 //
-// So from half the bound on a queue is crowded, and the poll loop does not poll: the client's own buffer fills, and its
-// fetching stops by itself. It waits as long as every partition has work. When one has none, it may be starving behind
+// So from some megabytes on (enough) a queue is crowded, and the poll loop does not poll: the client's own buffer fills, and
+// its fetching stops by itself. It waits as long as every partition has work. When one has none, it may be starving behind
 // the crowded ones, or have no input; the loop cannot know, so it polls every few milliseconds, and the crowded queues
 // grow by a fetch each time. Only one that gets to its bound in this way is paused.
 const starvingPause = 10 * time.Millisecond
 
-// fullness of a worker's queue. It goes back to notFull at a quarter of the bound.
+// enoughBytes is what keeps a worker busy for some tens of milliseconds, longer than a fetch takes. More is no help: when
+// the relay is the slower side a queue is always as long as it may be, and records that wait in a long one have left the
+// processor's cache when their turn comes.
+const enoughBytes = 4 << 20
+
+// enough returns the bytes from which on a queue with that bound is crowded.
+func enough(bound int64) int64 { return min(bound/2, enoughBytes) }
+
+// fullness of a worker's queue. It goes back to notFull when half of what is enough is left.
 const (
 	notFull uint32 = iota
-	crowded        // at half its bound or more
+	crowded        // has enough, or more
 	paused         // was at its bound: fetching is paused
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"math/bits"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -41,6 +42,8 @@ type builder struct {
 	compressor kgo.Compressor
 
 	raw      []byte // encoded records, not compressed
+	tail     []byte // the source header up to its digits, for tailFor of them
+	tailFor  int
 	records  int
 	first    int64 // source offsets
 	last     int64
@@ -78,34 +81,41 @@ func (b *builder) append(r *kgo.Record) {
 	b.maxTS = max(b.maxTS, ts)
 	b.last = r.Offset
 	source := strconv.AppendInt(b.digits[:0], r.Offset, 10)
+	if len(source) != b.tailFor {
+		b.makeTail(len(source))
+	}
 
 	size := 1 + varintLen(ts-b.firstTS) + varintLen(int64(b.records)) + bytesLen(r.Key) + bytesLen(r.Value) + varintLen(int64(len(r.Headers)+1))
 	for i := range r.Headers {
 		key := len(r.Headers[i].Key)
 		size += varintLen(int64(key)) + key + bytesLen(r.Headers[i].Value)
 	}
-	valueLen := len(b.prefix) + len(source)
-	size += varintLen(int64(len(sourceHeader))) + len(sourceHeader) + varintLen(int64(valueLen)) + valueLen
+	size += len(b.tail) + len(source)
 
-	raw := binary.AppendVarint(b.raw, int64(size))
+	raw := appendVarint(b.raw, int64(size))
 	raw = append(raw, 0) // attributes: none are defined
-	raw = binary.AppendVarint(raw, ts-b.firstTS)
-	raw = binary.AppendVarint(raw, int64(b.records))
+	raw = appendVarint(raw, ts-b.firstTS)
+	raw = appendVarint(raw, int64(b.records))
 	raw = appendBytes(raw, r.Key)
 	raw = appendBytes(raw, r.Value)
-	raw = binary.AppendVarint(raw, int64(len(r.Headers)+1))
+	raw = appendVarint(raw, int64(len(r.Headers)+1))
 	for i := range r.Headers {
 		h := &r.Headers[i]
-		raw = binary.AppendVarint(raw, int64(len(h.Key)))
+		raw = appendVarint(raw, int64(len(h.Key)))
 		raw = append(raw, h.Key...)
 		raw = appendBytes(raw, h.Value)
 	}
-	raw = binary.AppendVarint(raw, int64(len(sourceHeader)))
-	raw = append(raw, sourceHeader...)
-	raw = binary.AppendVarint(raw, int64(valueLen))
-	raw = append(raw, b.prefix...)
+	raw = append(raw, b.tail...)
 	b.raw = append(raw, source...)
 	b.records++
+}
+
+// makeTail encodes what all records with as many digits in their offset end with, but for the digits.
+func (b *builder) makeTail(digits int) {
+	tail := appendVarint(b.tail[:0], int64(len(sourceHeader)))
+	tail = append(tail, sourceHeader...)
+	tail = appendVarint(tail, int64(len(b.prefix)+digits))
+	b.tail, b.tailFor = append(tail, b.prefix...), digits
 }
 
 // seal closes the open batch, numbered for the idempotent producer, and empties the builder. The batch is compressed
@@ -166,17 +176,24 @@ func bytesLen(p []byte) int {
 
 func appendBytes(dst, p []byte) []byte {
 	if p == nil {
-		return binary.AppendVarint(dst, -1)
+		return appendVarint(dst, -1)
 	}
-	dst = binary.AppendVarint(dst, int64(len(p)))
+	dst = appendVarint(dst, int64(len(p)))
 	return append(dst, p...)
 }
 
-// varintLen returns how many bytes the zigzag varint of v takes.
-func varintLen(v int64) int {
-	n := 1
-	for u := uint64(v)<<1 ^ uint64(v>>63); u >= 0x80; u >>= 7 {
-		n++
+// appendVarint is binary.AppendVarint with the usual case inlined: one byte or two.
+func appendVarint(dst []byte, v int64) []byte {
+	switch u := uint64(v)<<1 ^ uint64(v>>63); {
+	case u < 1<<7:
+		return append(dst, byte(u))
+	case u < 1<<14:
+		return append(dst, byte(u)|0x80, byte(u>>7))
 	}
-	return n
+	return binary.AppendVarint(dst, v)
+}
+
+// varintLen returns how many bytes the zigzag varint of v takes: one for every 7 bits.
+func varintLen(v int64) int {
+	return (bits.Len64((uint64(v)<<1^uint64(v>>63))|1) + 6) / 7
 }

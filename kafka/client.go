@@ -51,6 +51,7 @@ func (r *Relay) options() []kgo.Opt {
 		kgo.FetchMaxBytes(max(32<<20, r.cfg.FetchPartitionBytes)),
 		// A partition that is resumed, or new, joins the broker's next fetch: that should not be far off when all is quiet.
 		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.WithPools(r.pool),
 		kgo.MaxDecompressBatchBytes(int(r.cfg.DecompressBytes)),
 		kgo.RequiredAcks(kgo.AllISRAcks()), // also of the produce requests that we make ourselves
 	)

@@ -53,9 +53,8 @@ type RelayConfig struct {
 	SettleWait time.Duration
 
 	// QueueBytes bounds the memory of the records waiting in a partition's queue, keys, values and headers and 256 bytes for
-	// each record; default 64 MiB. At half of it the
-	// relay polls no more while all partitions have work, at the bound the partition's fetching is paused. One poll may
-	// overshoot it.
+	// each record; default 64 MiB. At half of it, or 4 MiB, the relay polls no more while all partitions have work; at the
+	// bound the partition's fetching is paused. One poll may overshoot it.
 	QueueBytes int64
 	// TotalQueueBytes bounds the queues together; default 512 MiB. With many partitions each one's share is smaller.
 	TotalQueueBytes int64

@@ -21,6 +21,8 @@
 //   - A worker owns its builder and its lane's sequence numbers. What others look at (queue, pending, open, handled, lastOut)
 //     is under worker.mu, taken for moments only.
 //   - The producer owns a batch from enqueue to acked.
+//   - A fetched record is the worker's from the queue on, until relay has recycled its chunk: then its memory is the
+//     client's again (recordPool), and nobody may hold on to the record, its key or its value.
 //   - The commit loop, the restore's claim and a revocation commit under commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.

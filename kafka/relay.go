@@ -22,6 +22,7 @@ type Relay struct {
 	store      store
 	log        *slog.Logger
 	compressor kgo.Compressor
+	pool       *recordPool
 	relief     chan struct{} // cap 1: some queue is no longer crowded
 
 	// Immutable while Run runs.
@@ -73,7 +74,7 @@ func newRelay(cfg RelayConfig, s store) (*Relay, error) {
 	if err != nil {
 		return nil, &ConfigError{Problems: []string{"compression: " + err.Error()}}
 	}
-	r := &Relay{cfg: cfg, store: s, log: cfg.Logger, compressor: compressor, relief: make(chan struct{}, 1), connected: make(chan struct{})}
+	r := &Relay{cfg: cfg, store: s, log: cfg.Logger, compressor: compressor, pool: newRecordPool(), relief: make(chan struct{}, 1), connected: make(chan struct{})}
 	r.mu.workers = make(map[int32]*worker)
 	r.broken, r.breakWith = context.WithCancelCause(context.Background())
 	r.shareMemory(1)

@@ -116,7 +116,7 @@ func (w *worker) feed(records []*kgo.Record, bound int64) {
 	w.mu.Lock()
 	if !w.draining && !w.killed {
 		w.queue.push(records)
-		if w.queue.bytes.Load() >= bound/2 && w.full.Load() == notFull {
+		if w.queue.bytes.Load() >= enough(bound) && w.full.Load() == notFull {
 			w.full.Store(crowded)
 		}
 	}
@@ -216,7 +216,7 @@ func (w *worker) next() (chunk []*kgo.Record, idle, finished bool) {
 	w.mu.Lock()
 	chunk = w.queue.take(chunkRecords, chunkBytes)
 	was := w.full.Load()
-	relief := len(chunk) == 0 || was != notFull && w.queue.bytes.Load() <= w.r.queueBound.Load()/4
+	relief := len(chunk) == 0 || was != notFull && w.queue.bytes.Load() <= enough(w.r.queueBound.Load())/2
 	if relief {
 		w.full.Store(notFull)
 	}
@@ -282,6 +282,9 @@ func (w *worker) relay(chunk []*kgo.Record) error {
 	w.count.bypassed.Add(bypassed)
 	w.count.already.Add(already)
 	clear(w.recs) // keys hold on to what was fetched, and the next chunk of a quiet partition may be hours away
+	for _, r := range chunk {
+		r.Recycle() // its memory is the client's for the next fetch: nothing may hold on to the record, its key or its value
+	}
 	return nil
 }
 

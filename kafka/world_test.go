@@ -63,13 +63,18 @@ func newWorld(t tb, parts int32, opts ...kfake.Opt) *world {
 // feed produces records to the input, in order, and remembers them. Timestamps are a second apart where none is given.
 func (w *world) feed(records ...*kgo.Record) {
 	w.t.Helper()
+	w.feedWith(w.cl, records...)
+}
+
+func (w *world) feedWith(cl *kgo.Client, records ...*kgo.Record) {
+	w.t.Helper()
 	for _, r := range records {
 		r.Topic = testIn
 		if r.Timestamp.IsZero() {
 			r.Timestamp = time.UnixMilli(1_700_000_000_000 + int64(len(w.fed[r.Partition]))*1000)
 		}
 	}
-	require.NoError(w.t, w.cl.ProduceSync(context.Background(), records...).FirstErr())
+	require.NoError(w.t, cl.ProduceSync(context.Background(), records...).FirstErr())
 	for _, r := range records {
 		w.fed[r.Partition] = append(w.fed[r.Partition], r)
 	}

@@ -17,6 +17,7 @@ usage: scripts/kafka.sh COMMAND [ARGS]
 
 environment:
   KAFKA_BROKERS    host:port[,host:port]: a broker that is already there, for run, topics, groups, perf
+  KAFKA_PIDS       its process ids, where it runs on this machine: a benchmark can tell what it costs. run sets it by itself
   KAFKA_NODES      nodes to start, 1 (default) to 9; replication factor is 3 at most
   KAFKA_HEAP       heap of a node (default 1g)
   KAFKA_DIR        where jars and data go (default .kafka in the work tree)
@@ -194,6 +195,9 @@ with_broker() {
     KAFKA_BROKERS=$(up)
   fi
   say "broker: $KAFKA_BROKERS"
+  if [ -z "${KAFKA_PIDS:-}" ] && running && [ "$KAFKA_BROKERS" = "$(cat "$run/brokers")" ]; then
+    export KAFKA_PIDS=$(cat "$run"/[1-9]/pid | tr '\n' ' ')
+  fi
   KAFKA_BROKERS=$KAFKA_BROKERS "$@"
 }
 

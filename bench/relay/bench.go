@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -86,7 +87,7 @@ func (b *bench) measure(ctx context.Context, name string, command func(output, g
 	cmd := command(output, output)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	start := time.Now()
+	start, before := time.Now(), b.usage(0)
 	if err := cmd.Start(); err != nil {
 		return result{}, err
 	}
@@ -97,6 +98,7 @@ func (b *bench) measure(ctx context.Context, name string, command func(output, g
 		_ = cmd.Process.Kill()
 		return result{}, fmt.Errorf("%s: %w\n%s", name, err, said.String())
 	}
+	r.used = b.usage(cmd.Process.Pid).minus(before)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return result{}, err
 	}
@@ -110,6 +112,16 @@ func (b *bench) measure(ctx context.Context, name string, command func(output, g
 	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	r.rss = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10 // Linux counts in KiB
 	return r, nil
+}
+
+// usage reads all processor times.
+func (b *bench) usage(relay int) usage {
+	u := usage{broker: processCPU(b.pids)}
+	if relay != 0 {
+		u.relay = processCPU(strconv.Itoa(relay))
+	}
+	u.machine, u.idle = machineCPU()
+	return u
 }
 
 // watch follows the output's end until it is where it must be.

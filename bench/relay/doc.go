@@ -1,5 +1,5 @@
 // Command relay compares the throughput of `noecho run` with a bare franz-go relay: consume, produce, commit once a
-// second, no deduplication. Both are child processes that read the same input topic, in turns (A B A B), so that a
+// second, no deduplication. Both are child processes that read the same input topic, in turns (A B B A), so that a
 // machine that gets slower gets slower for both.
 //
 //	this process -- input topic, once --> broker -- input --> A bare | B noecho run -- output --> broker

@@ -17,12 +17,13 @@ import (
 // settings of a comparison.
 type settings struct {
 	brokers    string
+	pids       string // of the broker's processes, where they run here
 	records    int
 	bytes      int     // of a value
 	copies     float64 // share of records that are copies
 	partitions int
 	rounds     int
-	noecho     string // path of the binary; built from the tree when empty
+	noecho     string // paths of binaries, separated by commas; built from the tree when empty
 	args       string // further arguments for noecho run
 }
 
@@ -35,13 +36,13 @@ func main() {
 		}
 		return
 	}
-	s := settings{brokers: os.Getenv("KAFKA_BROKERS")}
+	s := settings{brokers: os.Getenv("KAFKA_BROKERS"), pids: os.Getenv("KAFKA_PIDS")}
 	flag.IntVar(&s.records, "records", 2_000_000, "records in the input")
 	flag.IntVar(&s.bytes, "bytes", 100, "bytes of a record's value")
 	flag.Float64Var(&s.copies, "copies", 0, "share of the records that are copies (0 is hardest: all must be written)")
 	flag.IntVar(&s.partitions, "partitions", 4, "partitions of input and output")
 	flag.IntVar(&s.rounds, "rounds", 2, "rounds; each runs both relays")
-	flag.StringVar(&s.noecho, "noecho", "", "noecho binary (default: built from this tree)")
+	flag.StringVar(&s.noecho, "noecho", "", "noecho binary, or several separated by commas, to compare (default: built from this tree)")
 	flag.StringVar(&s.args, "args", "", "further arguments for noecho run, separated by blanks")
 	flag.Parse()
 	if err := compare(context.Background(), s); err != nil {
@@ -75,27 +76,54 @@ func compare(ctx context.Context, s settings) error {
 		return err
 	}
 
-	// Not counted: a broker that has just started compiles its code while it serves the first run.
-	if _, err := b.measure(ctx, "bare", b.bare); err != nil {
-		return err
+	return b.rounds(ctx)
+}
+
+// relayer is one of those that are compared.
+type relayer struct {
+	name    string
+	command func(output, group string) *exec.Cmd
+	results []result // by round
+}
+
+func (b *bench) relayers() []*relayer {
+	all := []*relayer{{name: "bare", command: b.bare}}
+	for _, path := range strings.Split(b.settings.noecho, ",") {
+		all = append(all, &relayer{name: filepath.Base(path), command: func(output, group string) *exec.Cmd { return b.noecho(path, output, group) }})
 	}
-	var bare, noecho []result
+	return all
+}
+
+// rounds runs the relays in turns and prints what they showed.
+func (b *bench) rounds(ctx context.Context) error {
+	all := b.relayers()
 	fmt.Println(header)
-	for range s.rounds {
-		for _, r := range []struct {
-			name    string
-			command func(output, group string) *exec.Cmd
-			results *[]result
-		}{{"bare", b.bare, &bare}, {"noecho", b.noecho, &noecho}} {
+	for round := range b.settings.rounds + 1 {
+		for i := range all {
+			r := all[(round+i)%len(all)] // A B, B A: what one run leaves behind for the next (pages to write out) falls on both
 			m, err := b.measure(ctx, r.name, r.command)
 			if err != nil {
 				return err
 			}
+			// The first round is not counted: a broker that has just started compiles its code while it serves it. All relays
+			// are in it, because the broker compiles again for what only one of them sends it (records with headers).
+			if round == 0 {
+				fmt.Println(m, " (not counted)")
+				continue
+			}
 			fmt.Println(m)
-			*r.results = append(*r.results, m)
+			r.results = append(r.results, m)
 		}
 	}
-	fmt.Printf("ratio noecho / bare: flow %.2f, whole %.2f\n", flow(noecho)/flow(bare), whole(noecho)/whole(bare))
+	bare := all[0].results
+	for _, r := range all[1:] {
+		each := make([]float64, len(bare))
+		for i := range bare {
+			each[i] = flow(r.results[i:i+1]) / flow(bare[i:i+1])
+		}
+		rounds := strings.Trim(fmt.Sprintf("%.2f", each), "[]")
+		fmt.Printf("ratio %s / bare: flow %.2f (by round: %s), whole %.2f\n", r.name, flow(r.results)/flow(bare), rounds, whole(r.results)/whole(bare))
+	}
 	return nil
 }
 
@@ -105,8 +133,8 @@ func (b *bench) bare(output, group string) *exec.Cmd {
 }
 
 // noecho is ours, with a data directory of its own: every run starts with an empty window.
-func (b *bench) noecho(output, group string) *exec.Cmd {
+func (b *bench) noecho(path, output, group string) *exec.Cmd {
 	args := []string{"run", "--brokers", b.brokers, "--input", b.input, "--output", output, "--group", group,
 		"--data-dir", filepath.Join(b.dir, output), "--window", "24h", "--commit-interval", time.Second.String(), "--metrics-addr", "off"}
-	return exec.Command(b.settings.noecho, append(args, strings.Fields(b.args)...)...)
+	return exec.Command(path, append(args, strings.Fields(b.args)...)...)
 }
