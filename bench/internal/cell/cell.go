@@ -23,7 +23,6 @@ type Spec struct {
 	Seconds  float64 // at most, for the past and the run each; 0: no limit
 	Dir      string  // the store's directory is made in it and removed
 	Redis    string  // the server's binary
-	Batch    int     // other than the workload's, if not 0
 }
 
 // Result of one run of a cell.
@@ -62,9 +61,6 @@ func Run(ctx context.Context, spec Spec, tell func(child.Progress)) (r Result, e
 	w, ok := workload.Find(spec.Workload)
 	if !ok {
 		return r, &UnknownError{Workload: spec.Workload}
-	}
-	if spec.Batch > 0 {
-		w.Batch = spec.Batch
 	}
 	dir, err := os.MkdirTemp(spec.Dir, "cell-")
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"time"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -53,19 +52,7 @@ func (s *pebbleStore) Settle(ctx context.Context) error {
 	if err := s.db.Flush(); err != nil {
 		return err
 	}
-	for calm := 0; calm < 3; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-		if s.db.Metrics().Compact.NumInProgress == 0 {
-			calm++
-		} else {
-			calm = 0
-		}
-	}
-	return nil
+	return calm(ctx, func() bool { return s.db.Metrics().Compact.NumInProgress > 0 })
 }
 
 func (s *pebbleStore) Close() error { return s.db.Close() }

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"slices"
+	"time"
 
 	"noecho/bench/internal/workload"
 )
@@ -80,6 +81,21 @@ func Find(name string) (Kind, error) {
 		return Kind{}, &UnknownError{Name: name}
 	}
 	return All[i], nil
+}
+
+// calm waits until busy has said no for a third of a second: between two compactions there are moments without one.
+func calm(ctx context.Context, busy func() bool) error {
+	for quiet := 0; quiet < 16; quiet++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+		if busy() {
+			quiet = -1
+		}
+	}
+	return nil
 }
 
 // counted is the part of a worker that does everything in Start: it hands the counts over to Wait.

@@ -67,6 +67,9 @@ func (s *Source) At(offset int64) { s.offset, s.next = offset, uint64(offset) }
 // Offset is the offset of the next record.
 func (s *Source) Offset() int64 { return s.offset }
 
+// Known is the number of ids handed out: all below it are known.
+func (s *Source) Known() uint64 { return s.next }
+
 // Past fills the batch with n new keys, whatever the mix: what was there before the clock.
 func (s *Source) Past(b *Batch, n int) {
 	s.open(b, n)

@@ -38,6 +38,8 @@ type Workload struct {
 	Key        Form
 	Partitions int
 	Batch      int
+	// Bars: needed by the table of bars only, which names such a batch.
+	Bars bool
 	// Core workloads are run with every variant of a peer, the others with the main ones.
 	Core bool
 }
@@ -57,6 +59,7 @@ var All = []Workload{
 	{Name: "new-200", Title: "all new, URLs (200 B)", Key: URL200},
 	{Name: "new-p8", Title: "all new, 8 partitions", Partitions: 8},
 	{Name: "new-p64", Title: "all new, 64 partitions", Partitions: 64},
+	{Name: "new-b1000", Title: "all new, batches of 1000", Batch: 1000, Bars: true},
 	{Name: "new-b64", Title: "all new, batches of 64", Batch: 64},
 	{Name: "new-b1", Title: "all new, batches of 1", Batch: 1},
 }
