@@ -72,6 +72,10 @@ bench: ## the engine beside its rivals: table, bench/bench.json, bench/bench.htm
 bench-bars: ## what the engine must show, held or not, on a store of 100 M keys (10 GB of disk for a while)
 	$(GO) run -C bench . bars $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: ## N keys (default 1000000000) in one store, kill -9, recovery, replay storm (30 bytes of disk a key)
+	$(GO) run -C bench . scale $(or $(N),1000000000) $(ARGS)
+
 .PHONY: bench-relay
 bench-relay: ## throughput of noecho run against a bare franz-go relay, on a real Kafka broker
 	cd bench && ../scripts/kafka.sh run $(GO) run ./relay

@@ -31,6 +31,9 @@ var works = map[string]child.Func{
 	"build": child.Handler(store.Build),
 	"probe": child.Handler(store.Probe),
 	"stall": child.Handler(store.Stall),
+
+	"grow":    child.Handler(store.Grow),
+	"recover": child.Handler(store.Recover),
 }
 
 func main() {
@@ -55,7 +58,7 @@ func root() *cobra.Command {
 		RunE:          run.RunE,
 	}
 	cmd.Flags().AddFlagSet(run.Flags())
-	cmd.AddCommand(run, barsCommand(), &cobra.Command{
+	cmd.AddCommand(run, barsCommand(), scaleCommand(), &cobra.Command{
 		Use: child.Command + " KIND", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, ok := works[args[0]]

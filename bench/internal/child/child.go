@@ -22,6 +22,8 @@ type Progress struct {
 	Done  float64 `json:"done"`            // 0 to 1
 	Note  string  `json:"note,omitempty"`  // a few words
 	Value int64   `json:"value,omitempty"` // whatever the two agreed on
+	// Data is for a child that will not live to give a result.
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 type message struct {

@@ -49,6 +49,9 @@ type StoreReport struct {
 	Build *store.BuildResult  `json:"build,omitempty"`
 	Probe *store.ProbeResult  `json:"probe,omitempty"`
 	Stall []store.StallResult `json:"stall,omitempty"`
+
+	Grow    *store.GrowResult    `json:"grow,omitempty"`
+	Recover *store.RecoverResult `json:"recover,omitempty"`
 }
 
 // Add adds a round.

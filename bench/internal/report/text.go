@@ -31,6 +31,7 @@ func (r *Report) Text(w io.Writer) error {
 	}
 	if r.Store != nil {
 		r.Store.text(out)
+		r.Store.textScale(out)
 	}
 	if len(r.Bars) > 0 {
 		textBars(out, r.Bars)
@@ -68,6 +69,23 @@ func (s *StoreReport) text(out io.Writer) {
 	if p := s.Probe; p != nil {
 		fmt.Fprintf(out, "store of %s keys: opened in %s; index %s, log %s, saved filter %s; filter in memory %s\n", Count(float64(p.Keys)),
 			seconds(p.OpenTook), Bytes(float64(p.IndexBytes)), Bytes(float64(p.LogBytes)), Bytes(float64(p.SavedBytes)), Bytes(float64(p.FilterBytes)))
+	}
+}
+
+// textScale tells the story of a run at scale.
+func (s *StoreReport) textScale(out io.Writer) {
+	if g := s.Grow; g != nil {
+		fmt.Fprintf(out, "\n%s keys in %s: %s/s; first tenth %s/s, last tenth %s/s; %.0f ns of CPU and %.0f B written a key\n", Count(float64(g.Keys)),
+			seconds(g.Seconds), Count(float64(g.Keys)/g.Seconds), Count(g.FirstRate), Count(g.LastRate), g.CPUNs, g.Written)
+		fmt.Fprintf(out, "peak RSS %s; filters %s, tables %s; index %s (%.1f B a key), log %s\n", Bytes(float64(g.PeakRSS)), Bytes(float64(g.FilterBytes)),
+			Bytes(float64(g.TableBytes)), Bytes(float64(g.IndexBytes)), float64(g.IndexBytes)/float64(g.Keys), Bytes(float64(g.LogBytes)))
+	}
+	if r := s.Recover; r != nil {
+		fmt.Fprintf(out, "after kill -9: first answer after %s, full speed after %s; meanwhile a Check of 64 took %s (p50), %s (p99); peak RSS %s\n",
+			seconds(r.FirstAnswer), seconds(r.FullSpeed), Duration(measure.At(r.Meanwhile, 50)), Duration(measure.At(r.Meanwhile, 99)), Bytes(float64(r.PeakRSS)))
+		for _, v := range r.Storm {
+			fmt.Fprintf(out, "replay storm: %s/s\n", Count(v))
+		}
 	}
 }
 

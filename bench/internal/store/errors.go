@@ -40,3 +40,10 @@ type SizeError struct {
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("the store in %s has %d records, not the planned %d: remove it, or say --keys %d", e.Dir, e.Have, e.Want, e.Have)
 }
+
+// LostError says that a kill has cost what was durable.
+type LostError struct{ Durable, Found int64 }
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("offset %d was committed before the kill, and the store knows of %d only: durable marks are lost", e.Durable, e.Found)
+}
