@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"noecho/bench/internal/cell"
 	"noecho/bench/internal/child"
+	"noecho/bench/internal/filters"
 	"noecho/bench/internal/peer"
 	"noecho/bench/internal/progress"
 	"noecho/bench/internal/report"
@@ -27,11 +29,11 @@ var errNotHeld = errors.New("not all bars are held")
 
 // works are the kinds of children.
 var works = map[string]child.Func{
-	"cell":  child.Handler(cell.Run),
-	"build": child.Handler(store.Build),
-	"probe": child.Handler(store.Probe),
-	"stall": child.Handler(store.Stall),
-
+	"cell":    child.Handler(cell.Run),
+	"build":   child.Handler(store.Build),
+	"probe":   child.Handler(store.Probe),
+	"stall":   child.Handler(store.Stall),
+	"filter":  child.Handler(filters.Measure),
 	"grow":    child.Handler(store.Grow),
 	"recover": child.Handler(store.Recover),
 }
@@ -141,16 +143,24 @@ func (s *session) finish() error {
 	if s.out == "" {
 		return nil
 	}
-	f, err := os.Create(s.out + ".json")
+	if err := write(s.out+".json", s.report.JSON); err != nil {
+		return err
+	}
+	return write(s.out+".html", s.report.HTML)
+}
+
+// write makes a file and says where it is.
+func write(name string, content func(io.Writer) error) error {
+	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	err = s.report.JSON(f)
+	err = content(f)
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	if err == nil {
-		path, _ := filepath.Abs(f.Name())
+		path, _ := filepath.Abs(name)
 		fmt.Println("written:", path)
 	}
 	return err

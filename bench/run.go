@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"noecho/bench/internal/cell"
+	"noecho/bench/internal/filters"
 	"noecho/bench/internal/peer"
+	"noecho/bench/internal/report"
 	"noecho/bench/internal/workload"
 )
 
@@ -22,6 +24,7 @@ type runFlags struct {
 	seconds          float64
 	rounds           int
 	list, all        bool
+	filters          int64
 }
 
 func runCommand() *cobra.Command {
@@ -43,6 +46,7 @@ func runCommand() *cobra.Command {
 	cmd.Flags().Int64Var(&f.records, "records", 4_000_000, "records of a run at most")
 	cmd.Flags().Float64Var(&f.seconds, "seconds", 3, "seconds of a run at most, and of taking in its past")
 	cmd.Flags().IntVar(&f.rounds, "rounds", 3, "rounds; each measures every peer in turn")
+	cmd.Flags().Int64Var(&f.filters, "filter-keys", 16_000_000, "keys of the comparison of filters; 0: none")
 	cmd.Flags().BoolVar(&f.list, "list", false, "show peers and workloads, and do nothing")
 	cmd.Flags().BoolVar(&f.all, "all", false, "variants of peers on all workloads, not on the core ones only")
 	return cmd
@@ -100,5 +104,38 @@ func compare(ctx context.Context, f runFlags) error {
 			}
 		}
 	}
+	if f.filters > 0 {
+		if err := s.compareFilters(ctx, f.filters); err != nil {
+			return err
+		}
+	}
 	return s.finish()
+}
+
+// equalRate is the share of false positives at which filters are compared.
+const equalRate = 0.01
+
+// compareFilters measures filters at 16 bits a key, and at the bits that each needs for one false positive in a hundred.
+func (s *session) compareFilters(ctx context.Context, keys int64) error {
+	one := func(name string, bits float64) (r filters.Result, err error) {
+		s.show.Step("filters: %s, %.0f bits a key", name, bits)
+		err = s.child(ctx, "filter", filters.Spec{Name: name, Keys: keys, Bits: bits}, &r)
+		return r, err
+	}
+	under := fmt.Sprintf("%s keys in 7 buckets", report.Count(float64(keys)))
+	bits := report.FilterSet{Title: "16 bits a key, " + under}
+	rate := report.FilterSet{Title: fmt.Sprintf("at most %.0f %% false positives, %s", equalRate*100, under)}
+	for _, name := range filters.All {
+		r, err := one(name, 16)
+		if err != nil {
+			return err
+		}
+		bits.Results = append(bits.Results, r)
+		if r, err = filters.AtEqualRate(equalRate, func(bits float64) (filters.Result, error) { return one(name, bits) }); err != nil {
+			return err
+		}
+		rate.Results = append(rate.Results, r)
+	}
+	s.report.Filters = []report.FilterSet{bits, rate}
+	return nil
 }

@@ -62,6 +62,16 @@ func TestWrongVerdictsFailTheRun(t *testing.T) {
 	}
 }
 
+// TestTimeIsUp: a past that was cut short is known as far as it came, so verdicts are right afterwards.
+func TestTimeIsUp(t *testing.T) {
+	for _, name := range []string{"replay", "dup50-far"} {
+		r, err := Run(t.Context(), Spec{Peer: "noecho-wait", Workload: name, Records: 1 << 40, Seconds: 0.1, Dir: t.TempDir()}, func(child.Progress) {})
+		require.NoError(t, err)
+		require.Positive(t, r.Duplicates)
+		require.Less(t, r.Seconds, 20.0)
+	}
+}
+
 func TestUnknown(t *testing.T) {
 	_, err := Run(t.Context(), Spec{Peer: "nobody", Workload: "new"}, nil)
 	require.ErrorContains(t, err, "nobody")

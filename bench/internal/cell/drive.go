@@ -119,12 +119,15 @@ func (l *lane) run(ctx context.Context) error {
 func (l *lane) feed(ctx context.Context, hand func(pending) error) error {
 	s, w, b := l.Sources[l.partition], l.Workers[l.partition], l.Workload.NewBatch(l.Workload.Batch)
 	for left := l.share; left > 0 && ctx.Err() == nil; {
+		if !l.until.IsZero() && time.Now().After(l.until) {
+			return nil // before the fill: a source knows what it has made, so all of that must be started
+		}
 		l.Fill(s, b, int(min(left, int64(l.Workload.Batch))))
 		n := len(b.Records)
-		begin := time.Now()
-		if n == 0 || !l.until.IsZero() && begin.After(l.until) {
-			return nil // the last batch was made in vain, and is counted nowhere
+		if n == 0 {
+			return nil
 		}
+		begin := time.Now()
 		if err := w.Start(b.Records); err != nil {
 			return err
 		}

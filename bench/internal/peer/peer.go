@@ -19,6 +19,19 @@ const (
 	None   Durability = "none"   // gone with the process
 )
 
+// Words says it in a few words.
+func (d Durability) Words() string {
+	switch d {
+	case Synced:
+		return "on stable storage"
+	case Kernel:
+		return "with the kernel: survives a crash of the process, not of the machine"
+	case Server:
+		return "in the server's memory: survives a crash of the consumer, not of the server"
+	}
+	return "nowhere: gone with the process"
+}
+
 // Config of a store.
 type Config struct {
 	Dir        string // empty, the peer's own

@@ -8,6 +8,7 @@ import (
 
 	"noecho/bench/internal/bars"
 	"noecho/bench/internal/cell"
+	"noecho/bench/internal/filters"
 	"noecho/bench/internal/measure"
 	"noecho/bench/internal/peer"
 	"noecho/bench/internal/store"
@@ -24,6 +25,7 @@ type Report struct {
 	Machine Machine      `json:"machine"`
 	Peers   []PeerNote   `json:"peers,omitempty"`
 	Cells   []Cell       `json:"cells,omitempty"`
+	Filters []FilterSet  `json:"filters,omitempty"`
 	Bars    []bars.Line  `json:"bars,omitempty"`
 	Store   *StoreReport `json:"store,omitempty"`
 	Failed  []string     `json:"failed,omitempty"` // what could not be measured, and why
@@ -52,6 +54,12 @@ type StoreReport struct {
 
 	Grow    *store.GrowResult    `json:"grow,omitempty"`
 	Recover *store.RecoverResult `json:"recover,omitempty"`
+}
+
+// FilterSet is a comparison of filters.
+type FilterSet struct {
+	Title   string           `json:"title"`
+	Results []filters.Result `json:"results"`
 }
 
 // Add adds a round.
@@ -100,6 +108,9 @@ type Summary struct {
 
 // Weaker reports whether a batch that counts is less durable than noecho's.
 func (s Summary) Weaker() bool { return s.Peer.Durability != peer.Synced }
+
+// SpreadPercent is the spread in percent.
+func (s Summary) SpreadPercent() float64 { return s.Spread * 100 }
 
 // summarize takes the medians over the rounds. The curve is the one of the round in the middle.
 func (r *Report) summarize(c Cell) Summary {

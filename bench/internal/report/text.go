@@ -29,6 +29,9 @@ func (r *Report) Text(w io.Writer) error {
 	if len(r.Cells) > 0 {
 		fmt.Fprintf(out, "\n%s\n", durabilityLegend)
 	}
+	for _, f := range r.Filters {
+		f.text(out)
+	}
 	if r.Store != nil {
 		r.Store.text(out)
 		r.Store.textScale(out)
@@ -59,6 +62,32 @@ func (r *Report) textWorkload(out io.Writer, of []Summary) {
 			strconv.FormatFloat(round(s.Allocs, 2), 'f', -1, 64), s.Memory, s.Disk, s.Written, Count(s.Keys))
 	}
 	_ = t.Flush()
+}
+
+func (f FilterSet) text(out io.Writer) {
+	fmt.Fprintf(out, "\nfilters, %s\n", f.Title)
+	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tbits/key\tbytes/key\tfalse positives\tadd\ttest\ttest, batches of 64\tdrops a bucket\t")
+	for _, r := range f.Results {
+		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f %%\t%.0f ns\t%.0f ns\t%s\t%s\t\n", r.Name, r.Bits, r.Bytes, r.FalsePositives*100, r.AddNs, r.TestNs,
+			BatchNs(r.BatchNs), yes(r.Expires))
+	}
+	_ = t.Flush()
+}
+
+// BatchNs writes a time that not all have.
+func BatchNs(ns float64) string {
+	if ns == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f ns", ns)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 func (s *StoreReport) text(out io.Writer) {
