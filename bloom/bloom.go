@@ -26,27 +26,33 @@ type Filter interface {
 	// Kind is KindSliced or KindRing.
 	Kind() string
 
-	// Touch loads the cache lines that Test and Add of hs will need, all of them independent of each other, so that the processor
-	// waits for many at once instead of for one after the other. Good batches have 32 to 256 hashes: more fall
-	// out of the first-level cache before they are used. The returned sum means nothing: it is there so that the loads are not
-	// dead code. No allocation.
-	Touch(hs []Hash) uint64
-
 	// Test returns the planes that may hold h; every plane h was added to since it was cleared is among them. No allocation.
 	Test(h Hash) Mask
+
+	// TestAll is Test for each of hs, into dst, which is as long. A batch is what makes it fast: the loads of all keys are
+	// independent of each other, so the processor waits for many at once instead of for one after the other. No allocation.
+	TestAll(hs []Hash, dst []Mask)
 
 	// Add puts h into plane. It never fails; it allocates only when it chains a larger layer. An Add to a plane whose clearing
 	// is under way cancels the clearing: the key is safe, and the next ClearSome starts again, for all keys of the plane.
 	Add(h Hash, plane int)
 
-	// Open says that plane starts a new bucket, and that about hint keys are expected (0: unknown, nothing is sized). When the layer
-	// that takes the adds is too small for the hint or more than 8 times too large, a fitting one takes over.
+	// Open says that about hint more keys are expected in plane, which starts a new bucket or has outgrown its layer (0: unknown,
+	// nothing is sized). When the layer that takes the adds is too small for the hint or more than 8 times too
+	// large, a fitting one takes over.
 	Open(plane int, hint uint64)
+
+	// Plan is the slow part of Open: it takes the memory, and may run beside Test and TestAll, though beside nothing that changes the
+	// filter. The function it returns does the rest at once; nil: there is nothing to do.
+	Plan(plane int, hint uint64) (apply func())
 
 	// ClearSome clears plane, at most about maxBytes of memory a call (at least one block), and reports whether it is done.
 	// Until then Test may still report the plane, and Count(plane) is between 0 and what it was; adds to other
 	// planes between the calls are safe. Once done, Count(plane) is 0 and Test reports the plane for no hash.
 	ClearSome(plane, maxBytes int) (done bool)
+
+	// Room is the number of Adds to plane that certainly take no memory.
+	Room(plane int) uint64
 
 	// Count is the number of Adds to plane since it was cleared; a hash added twice counts twice.
 	Count(plane int) uint64

@@ -13,17 +13,17 @@
 // independent of each other. Nothing is hashed again, so with an unseeded hash an adversary chooses the slots.
 //
 // A filter has one owner: no method may run at the same time as another on the same filter, not even two Tests while
-// an Add runs. Touch, Test and Add allocate nothing, except an Add that grows the filter.
+// an Add runs. Test, TestAll and Add allocate nothing, except an Add that grows the filter.
 //
 // # The two kinds
 //
 // Sliced ([NewSliced]) is a bit-sliced blocked Bloom filter: blocked as in Putze, Sanders, Singler, "Cache-, Hash- and
 // Space-Efficient Bloom Filters" (WEA 2007); sliced as in the bit-sliced signature files of Faloutsos and Chan (VLDB 1988).
 //
-//	Hash.Hi x blocks >> 64: the block        the 8 bytes of Hash.Lo: the 8 slots in it
-//	            |                                |   |       |          |
-//	            v                                v   v       v          v
-//	... | 256 slots, 4 lines | ...      slot: [.][.][b][.][b][.]...[b][.]   AND of the 8 bytes = Mask
+//	Hash.Hi x blocks >> 64: the block        8 times 7 bits of Hash.Lo: 4 slots in the near half, 4 in the far one
+//	            |                                |   |       |   |          |   |
+//	            v                                v   v       v   v          v   v
+//	... | 256 slots, 4 lines | ...      slot: [.][b][.][b]...[b][b][.] | [.][b]...   AND of the 8 bytes = Mask
 //	                                           byte b: bit p = plane p
 //
 // Ring ([NewRing]) is the classic: one filter of github.com/bits-and-blooms/bloom/v3 a plane. At 16 bits a key it has a third of

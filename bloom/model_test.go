@@ -3,6 +3,7 @@ package bloom
 import (
 	"bytes"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -58,7 +59,7 @@ func requireSoundSliced(t require.TestingT, f *sliced) {
 	}
 	for i := range f.layers {
 		l := &f.layers[i]
-		require.Zero(t, misaligned(blockBytes(l.blocks)))
+		require.Zero(t, uintptr(unsafe.Pointer(&l.blocks[0]))%lineBytes)
 		require.True(t, l.planes() != 0 || i == len(f.layers)-1, "an empty layer that is not active")
 		var have Mask
 		for b := range l.blocks {

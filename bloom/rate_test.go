@@ -9,16 +9,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slicedRate is the rate of one full plane by the model: the number of keys of a block is Poisson, and each probe finds
-// the bit of a random slot.
+// slicedRate is the rate of one full plane by the model: the number of keys of a block is Poisson, and half of the probes
+// find the bit of a random slot in each half.
 func slicedRate(bitsPerKey int) float64 {
 	load, rate := float64(blockSlots)/float64(bitsPerKey), 0.0
 	for j := 0.0; j < 10*load+50; j++ {
 		lg, _ := math.Lgamma(j + 1)
-		fill := 1 - math.Pow(1-1.0/blockSlots, probes*j)
+		fill := 1 - math.Pow(1-1.0/nearSlots, probes/2*j)
 		rate += math.Exp(j*math.Log(load)-load-lg) * math.Pow(fill, probes)
 	}
 	return rate
+}
+
+// nearRate is the share of absent keys that a near half alone does not rule out, with n planes at so many bits a key.
+func nearRate(bitsPerKey float64, planes int) float64 {
+	load, rate := blockSlots/bitsPerKey, 0.0
+	for j := 0.0; j < 10*load+50; j++ {
+		lg, _ := math.Lgamma(j + 1)
+		fill := 1 - math.Pow(1-1.0/nearSlots, probes/2*j)
+		rate += math.Exp(j*math.Log(load)-load-lg) * math.Pow(fill, probes/2)
+	}
+	return 1 - math.Pow(1-rate, float64(planes))
 }
 
 // ringRate is the textbook's.
@@ -59,7 +70,9 @@ func TestRate(t *testing.T) {
 // The figures that bloom.go and block.go argue with.
 func TestRatesInTheDocs(t *testing.T) {
 	all := func(one float64) float64 { return 100 * (1 - math.Pow(1-one, Planes)) }
-	require.InDelta(t, 0.97, all(slicedRate(16)), 0.005)
+	require.InDelta(t, 0.98, all(slicedRate(16)), 0.005)
+	require.InDelta(t, 18, 100*nearRate(16, 7), 0.5)
+	require.InDelta(t, 10, 100*nearRate(16*1.25, 7), 0.5)
 	require.InDelta(t, 0.12, all(slicedRate(24)), 0.005)
 	require.InDelta(t, 4.0, all(slicedRate(12)), 0.05)
 	require.InDelta(t, 0.37, all(ringRate(16)), 0.005)

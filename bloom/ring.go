@@ -30,10 +30,6 @@ type ringLayer struct {
 // ringMaxProbes is the best number of probes at maxBits bits a key.
 const ringMaxProbes = 22
 
-// ringTouched is how many places of a hash Touch loads in each layer. A new key is the common one, and its Test ends at the first
-// bit that is off: after 2 probes on average in a full filter, whose bits are half on. To load all 11 would be to load 9 for nothing.
-const ringTouched = 2
-
 // NewRing returns an empty ring of bits-and-blooms filters, one chain a plane. Memory is taken with the first Open or Add
 // of a plane and given back by ClearSome.
 func NewRing(o Options) Filter {
@@ -79,29 +75,6 @@ func (l *ringLayer) add(at []uint64) {
 
 func (f *ring) Kind() string { return KindRing }
 
-// Touch gains little here: a Test misses in every plane and its branches are predicted well, so the processor runs ahead into
-// the next plane by itself. Hash by hash, and not plane by plane, it costs no more than it saves; plane by
-// plane it cost 4 times as much. It is not inlined: where the caller drops the sum, an inlined body would be dead code.
-//
-//go:noinline
-func (f *ring) Touch(hs []Hash) uint64 {
-	var sum uint64
-	for _, h := range hs {
-		var at [ringTouched]uint64
-		places(h, at[:])
-		for p := range f.planes {
-			for i := range f.planes[p] {
-				words := f.planes[p][i].words
-				m := uint64(len(words)) * 64
-				for _, x := range at {
-					sum += words[x%m/64]
-				}
-			}
-		}
-	}
-	return sum
-}
-
 func (f *ring) Test(h Hash) Mask {
 	var buf [ringMaxProbes]uint64
 	at := buf[:f.probes]
@@ -116,6 +89,14 @@ func (f *ring) Test(h Hash) Mask {
 		}
 	}
 	return m
+}
+
+// TestAll has no tricks: a Test misses in every plane and its branches are predicted well, so the processor runs ahead into
+// the next plane by itself. To load the first places of all keys beforehand cost as much as it saved.
+func (f *ring) TestAll(hs []Hash, dst []Mask) {
+	for i := range hs {
+		dst[i] = f.Test(hs[i])
+	}
 }
 
 func (f *ring) Add(h Hash, plane int) {
@@ -153,20 +134,37 @@ func (f *ring) chain(plane int, keys uint64) *ringLayer {
 
 // Open gives the plane a filter for the hint at once: nothing is shared between planes, so there is no layer to keep.
 func (f *ring) Open(plane int, hint uint64) {
+	if apply := f.Plan(plane, hint); apply != nil {
+		apply()
+	}
+}
+
+func (f *ring) Plan(plane int, hint uint64) (apply func()) {
 	l := f.newest(plane)
 	if hint == 0 || l != nil && f.opts.fits(hint, l.capacity-l.adds, l.capacity) {
-		return
+		return nil
 	}
-	if l != nil && l.adds == 0 {
-		f.planes[plane] = f.planes[plane][:len(f.planes[plane])-1]
+	fresh := newRingLayer(f.opts.sized(hint), f.opts.BitsPerKey)
+	return func() {
+		if l != nil && l.adds == 0 {
+			f.planes[plane] = f.planes[plane][:len(f.planes[plane])-1]
+		}
+		f.planes[plane] = append(f.planes[plane], fresh)
 	}
-	f.chain(plane, f.opts.sized(hint))
 }
 
 // ClearSome lets go of the plane's filters, which touches none of their memory: it is always done, and the collector has the work.
 func (f *ring) ClearSome(plane, _ int) (done bool) {
 	f.planes[plane] = nil
 	return true
+}
+
+func (f *ring) Room(plane int) uint64 {
+	l := f.newest(plane)
+	if l == nil {
+		return 0
+	}
+	return l.capacity - l.adds
 }
 
 func (f *ring) Count(plane int) uint64 {

@@ -10,7 +10,7 @@ import (
 // Layout of a file; doc.go has the picture.
 const (
 	magic         = "NOECHOBF"
-	formatVersion = 1
+	formatVersion = 2
 
 	headerBytes      = 32
 	slicedLayerBytes = 16 + 8*Planes // in front of the slots

@@ -1,7 +1,9 @@
 package bloom
 
 import (
+	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -21,10 +23,11 @@ func requirePlane(t *testing.T, f Filter, set uint64, plane int, n uint64) {
 	}
 }
 
-// A block's eight slots are the bytes of Lo: the layout of every saved file hangs on it.
+// A block's eight slots are 7 bits of Lo each, four a half: the layout of every saved file hangs on it.
 func TestBlockSlots(t *testing.T) {
 	var b block
-	b.add(0x0001027f80fdfeff, 1<<3)
+	const lo = 0 | 1<<7 | 2<<14 | 0x7f<<21 | 0<<28 | 0x7d<<35 | 0x7e<<42 | 0x7f<<49
+	b.add(lo, 1<<3)
 	for i := range b {
 		want := byte(0)
 		switch i {
@@ -33,8 +36,10 @@ func TestBlockSlots(t *testing.T) {
 		}
 		require.Equal(t, want, b[i], "slot %d", i)
 	}
-	require.Equal(t, byte(1<<3), b.test(0x0001027f80fdfeff))
-	require.Zero(t, b.test(0x0001027f80fdfe03))
+	require.Equal(t, byte(1<<3), b.test(lo))
+	require.Zero(t, b.test(lo^4<<7), "another slot of the near half")
+	require.Zero(t, b.test(lo^4<<42), "another slot of the far half")
+	require.Equal(t, byte(1<<3), b.test(lo|1<<63), "bits left over")
 	require.Equal(t, Mask(1<<3), b.planes())
 
 	for i := range Planes { // in whichever byte of a word it is
@@ -53,17 +58,9 @@ func TestNewBlocksAreAligned(t *testing.T) {
 	for n := 1; n < 300; n += 7 {
 		bs := newBlocks(n)
 		require.Len(t, bs, n)
-		require.Zero(t, misaligned(blockBytes(bs)), "%d blocks", n)
+		require.Zero(t, uintptr(unsafe.Pointer(&bs[0]))%lineBytes, "%d blocks", n)
 		require.Len(t, blockBytes(bs), n*blockSlots)
 	}
-	raw := make([]byte, 2*blockSlots+2*lineBytes)
-	raw = raw[misaligned(raw):]
-	for i := range lineBytes {
-		require.Equal(t, (lineBytes-i)%lineBytes, misaligned(raw[i:]))
-		bs := blocksIn(raw[i:], 2)
-		require.Zero(t, misaligned(blockBytes(bs)), "%d bytes off", i)
-	}
-	require.Panics(t, func() { blocksIn(raw[1:2*blockSlots], 2) }, "blocks past the end")
 }
 
 func TestScaleStaysInRange(t *testing.T) {
@@ -281,16 +278,42 @@ func TestRingAdoptKeepsTheRoomiestLayerForAdds(t *testing.T) {
 	}
 }
 
-func TestTouchLoadsAndChangesNothing(t *testing.T) {
+// TestAll says what Test says, whatever the length of the batch and the number of layers.
+func TestTestAll(t *testing.T) {
 	forKinds(t, func(t *testing.T, make func(Options) Filter) {
 		f := make(Options{})
-		fillPlane(f, 1, 0, 1000)
-		hs := []Hash{}
-		for i := range uint64(1000) {
-			hs = append(hs, hashOf(1, i))
+		for p := range Planes {
+			fillPlane(f, uint64(p), p, 100<<p) // more and more: layers are chained
 		}
-		require.NotZero(t, f.Touch(hs), "no line of a thousand keys has a bit: nothing was loaded")
-		require.Zero(t, f.Touch(nil))
-		require.Equal(t, uint64(1000), f.Count(0))
+		var hs []Hash
+		for i := range uint64(800) {
+			hs = append(hs, hashOf(i%Planes, i/Planes), hashOf(99, i))
+		}
+		for _, n := range []int{0, 1, 2, 63, 255, 256, 257, 512, 1000, len(hs)} {
+			dst := slices.Repeat([]Mask{0xff}, n)
+			f.TestAll(hs[:n], dst)
+			for i, m := range dst {
+				require.Equal(t, f.Test(hs[i]), m)
+				if i%2 == 0 {
+					require.True(t, m.Has(i/2%Planes), "a false negative")
+				}
+			}
+		}
+	})
+}
+
+// Room is what fits before an Add takes memory.
+func TestRoom(t *testing.T) {
+	forKinds(t, func(t *testing.T, make func(Options) Filter) {
+		f := make(Options{})
+		f.Open(2, 5000)
+		room, bytes := f.Room(2), f.Bytes()
+		require.GreaterOrEqual(t, room, uint64(5000))
+		fillPlane(f, 1, 2, room)
+		require.Equal(t, bytes, f.Bytes())
+		require.Zero(t, f.Room(2))
+		f.Add(hashOf(1, room), 2)
+		require.Greater(t, f.Bytes(), bytes)
+		require.NotZero(t, f.Room(2))
 	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"noecho/bloom"
 	"noecho/engine"
+	"noecho/internal/index"
 )
 
 var update = flag.Bool("update", false, "write the dumps in format.md anew: only for a new format version")
@@ -196,12 +197,14 @@ func TestFormatLog(t *testing.T) {
 	requireBlock(t, "trailer", dump(read(t, fs, path), trailer, trailer+24))
 }
 
-// TestFormatIndex: all keys and values of the index, read with Pebble alone.
+// TestFormatIndex: all keys and values of the index, read with Pebble and the schema of its blocks alone.
 func TestFormatIndex(t *testing.T) {
 	fs, e, p := example(t)
 	require.NoError(t, p.Close())
 	require.NoError(t, e.Close())
-	db, err := pebble.Open("data/index", &pebble.Options{FS: fs, ReadOnly: true, Logger: silent{}})
+	db, err := pebble.Open("data/index", &pebble.Options{
+		FS: fs, ReadOnly: true, Logger: silent{}, KeySchema: index.KeySchemaName, KeySchemas: index.KeySchemas(),
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	page, err := os.ReadFile(formatPage)
@@ -258,6 +261,7 @@ func TestFormatConstants(t *testing.T) {
 		{"../wal/encoder.go", `payloadVersion += (\d+)`, "| frame payload | first 4 bytes | %s |"},
 		{"../bloom/save.go", `formatVersion = (\d+)`, "| saved filter | bytes 8 and 9, magic `NOECHOBF` | %s |"},
 		{"../internal/index/options.go", `formatVersion = pebble\.(\w+)`, "`%s`"},
+		{"../internal/index/schema.go", `KeySchemaName = "([a-z0-9.]+)"`, "| blocks of the index | key schema of each sstable | `%s` |"},
 		{"../wal/format.go", `MaxFrame = (\d+) << 20`, "at most %s MiB"},
 	} {
 		source, err := os.ReadFile(c.file)

@@ -153,19 +153,8 @@ func (s *shard) emptyCurrent() {
 	}
 	// The marks' bits are still in the plane: the bucket goes on in another one, or in this one once it is cleared, unless
 	// an older bucket shares it. Bits that stay only cost lookups.
-	old, older := b.plane, s.buckets[:len(s.buckets)-1]
-	shared := s.maybe&(1<<old) != 0
-	for i := range older {
-		shared = shared || older[i].plane == old
-	}
-	if shared {
-		return
-	}
-	all := s.buckets
-	s.clearing |= 1 << old
-	s.buckets = older
-	b.plane = s.nextPlane(0)
-	s.buckets = all
+	b.bit = 0
+	s.freePlanes()
 	s.see()
 }
 

@@ -1,6 +1,11 @@
 package engine
 
-import "noecho/bloom"
+import (
+	"math/bits"
+	"slices"
+
+	"noecho/bloom"
+)
 
 // openBucket makes num the current bucket, from offset first on. The active table belongs to the bucket before it and
 // is frozen. A number that is not newer is ignored, so that replaying a frame twice does no harm.
@@ -16,11 +21,7 @@ func (s *shard) openBucket(num, first int64) error {
 	if s.active != nil {
 		s.active.bucket = num
 	}
-	hint := uint64(0)
-	if len(s.buckets) > 0 {
-		hint = s.current().keys
-	}
-	s.buckets = append(s.buckets, bucket{num: num, first: first, plane: s.nextPlane(hint)})
+	s.buckets = append(s.buckets, bucket{num: num, first: first})
 	if !s.replaying {
 		s.begin(s.fromBefore(first))
 		s.enc.Boundary(uint64(num), first)
@@ -35,52 +36,34 @@ func planeShare(g int) int {
 	return (g + 2 + bloom.Planes - 1) / bloom.Planes
 }
 
-// nextPlane chooses the plane of a new bucket: the current one while it may be shared, else a free one. Where none is
-// free (commits lag far behind), the current one is shared on: more lookups, same answers.
-func (s *shard) nextPlane(hint uint64) int {
-	if s.filter == nil {
-		return 0 // assigned when the partition is claimed
-	}
-	var used bloom.Mask
-	last, shared := -1, 0
+// nextPlane chooses the plane of a bucket that gets its first marks into the filter; buckets get theirs in order. It is the one
+// before while that may be shared, else a free one. Where none is free (commits lag far behind), the last is shared on: more
+// lookups, same answers. ok=false: planes are free, but still being cleared.
+func (s *shard) nextPlane() (plane int, ok bool) {
+	var used, last bloom.Mask
+	shared := 0
 	for i := range s.buckets {
 		b := &s.buckets[i]
-		used |= 1 << b.plane
-		if b.plane == last {
+		used |= b.bit
+		if b.bit != 0 && b.bit != last {
+			last, shared = b.bit, 0
+		}
+		if b.bit != 0 {
 			shared++
-		} else {
-			last, shared = b.plane, 1
 		}
 	}
-	if last >= 0 && shared < planeShare(s.e.opt.Buckets) {
-		return last
-	}
-	free := -1
-	for p := range bloom.Planes {
-		bit := bloom.Mask(1) << p
-		if used&bit != 0 || s.maybe&bit != 0 {
-			continue
+	busy := used | s.maybe
+	if last == 0 || shared >= planeShare(s.e.opt.Buckets) {
+		for p := range bloom.Planes {
+			if !(busy | s.clearing).Has(p) {
+				return p, true
+			}
 		}
-		if s.clearing&bit == 0 {
-			free = p
-			break
-		}
-		if free < 0 {
-			free = p
+		if s.clearing&^busy != 0 {
+			return 0, false
 		}
 	}
-	if free < 0 {
-		return max(last, 0)
-	}
-	if bit := bloom.Mask(1) << free; s.clearing&bit != 0 {
-		// Every free plane is still being cleared: finish this one now. Commits come at least a bucket apart from each
-		// other's deaths, so in practice the clearing is long over.
-		for !s.filter.ClearSome(free, 1<<20) {
-		}
-		s.clearing &^= bit
-	}
-	s.filter.Open(free, hint)
-	return free
+	return bits.TrailingZeros8(uint8(last | 1<<(bloom.Planes-1))), true
 }
 
 // see recomputes which planes a new record can see. Called whenever buckets change.
@@ -91,28 +74,12 @@ func (s *shard) see() {
 	}
 	low := s.current().num - int64(s.e.opt.Buckets)
 	for i := s.lowest(low); i < len(s.buckets); i++ {
-		s.visible |= 1 << s.buckets[i].plane
-	}
-}
-
-// clearSome goes on clearing the planes of dead buckets: a bounded piece with each chunk, because clearing a plane of a
-// large filter at once would stall Check for milliseconds.
-func (s *shard) clearSome() {
-	if s.clearing == 0 || s.filter == nil {
-		return
-	}
-	for p := range bloom.Planes {
-		if s.clearing&(1<<p) != 0 {
-			if s.filter.ClearSome(p, 64<<10) {
-				s.clearing &^= 1 << p
-			}
-			return
-		}
+		s.visible |= s.buckets[i].bit
 	}
 }
 
 // dropOldest removes the n oldest buckets: their tables now, their marks in the index when the keeper comes to it, their
-// planes bit by bit. Called with mu held; never removes the current bucket.
+// planes piece by piece (planter). Called with mu held; never removes the current bucket.
 func (s *shard) dropOldest(n int) {
 	if n <= 0 {
 		return
@@ -128,6 +95,7 @@ func (s *shard) dropOldest(n int) {
 
 // empties releases everything a bucket holds and notes what the keeper has to cut out of the index.
 func (s *shard) empties(b *bucket) {
+	s.bare = slices.DeleteFunc(s.bare, func(t *table) bool { return t.bucket == b.num })
 	for _, t := range b.tables {
 		if t.sealed {
 			t.release()
@@ -154,18 +122,21 @@ func (s *shard) freePlanes() {
 	}
 	var used bloom.Mask
 	for i := range s.buckets {
-		used |= 1 << s.buckets[i].plane
+		used |= s.buckets[i].bit
 	}
 	for p := range bloom.Planes {
 		if bit := bloom.Mask(1) << p; used&bit == 0 && s.maybe&bit == 0 && s.filter.Count(p) > 0 {
 			s.clearing |= bit
 		}
 	}
+	if s.clearing != 0 {
+		s.e.sow()
+	}
 }
 
-// expire drops the buckets that are dead by the committed offset. Called with mu held, after the commit is durable.
+// expire drops the buckets that are dead by the offset whose commit is durable. Called with mu held.
 func (s *shard) expire() {
-	c := s.indexOf(s.committed - 1)
+	c := s.indexOf(s.durable - 1)
 	if c < 0 {
 		return
 	}

@@ -77,7 +77,9 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 		}
 		n := min(len(recs), chunkRecords)
 		var err error
+		s.waiting.Add(1)
 		s.mu.Lock()
+		s.waiting.Add(-1)
 		if p.closed {
 			err = ErrClosed
 		} else {
@@ -96,11 +98,11 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 	hs := s.hashes[:len(recs)]
 	s.e.hash.sums(recs, hs)
-	s.sink += s.filter.Touch(hs)
 	if s.active != nil {
 		s.sink += s.active.touch(hs)
 	}
-	s.clearSome()
+	// What the filter says holds for the whole chunk: it changes under mu only, and never here.
+	s.filter.TestAll(hs, s.masks[:])
 	limit := s.e.clockLimit()
 	var err error
 	for i := range recs {
@@ -111,9 +113,9 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 				s.clockLead(r, limit)
 				ts = -1
 			}
-			v, err = s.takeIn(r.Offset, ts, hs[i])
+			v, err = s.takeIn(r.Offset, ts, hs[i], s.masks[i])
 		} else {
-			v, err = s.replay(r.Offset, hs[i])
+			v, err = s.replay(r.Offset, hs[i], s.masks[i])
 		}
 		if err != nil {
 			break
@@ -132,7 +134,7 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 
 // takeIn decides a new record (rule, steps 2 to 5). The lookup, which can fail, comes before anything of the record is
 // stored but its stream time and its bucket: these come out the same when the record is tried again.
-func (s *shard) takeIn(o, ts int64, h bloom.Hash) (Verdict, error) {
+func (s *shard) takeIn(o, ts int64, h bloom.Hash, mask bloom.Mask) (Verdict, error) {
 	if s.e.full.Load() {
 		return Verdict{}, ErrFull // deliveries of what was taken in before are still decided: they store nothing
 	}
@@ -142,9 +144,15 @@ func (s *shard) takeIn(o, ts int64, h bloom.Hash) (Verdict, error) {
 			return Verdict{}, err
 		}
 	}
-	mask := (s.filter.Test(h) | s.maybe) & s.visible
+	mask = (mask | s.maybe) & s.visible
 	hit := mark{offset: -1}
-	if mask != 0 {
+	found := uint64(0)
+	if s.active != nil {
+		found = s.active.get(h)
+	}
+	if found != 0 && found != tombstone {
+		hit = mark{s.current().num, offsetOf(found)} // most copies are recent
+	} else if mask != 0 || len(s.bare) > 0 {
 		low := s.current().num - int64(s.e.opt.Buckets)
 		var err error
 		if hit, err = s.search(h, o, low, len(s.buckets)-1, mask); err != nil {
@@ -183,7 +191,7 @@ func (s *shard) count(k Kind) {
 }
 
 // replay decides a record that was taken in before (rule, step 1): nothing is stored.
-func (s *shard) replay(o int64, h bloom.Hash) (Verdict, error) {
+func (s *shard) replay(o int64, h bloom.Hash, mask bloom.Mask) (Verdict, error) {
 	at := s.indexOf(o)
 	if at < 0 {
 		s.counts.redelivery++
@@ -196,8 +204,7 @@ func (s *shard) replay(o int64, h bloom.Hash) (Verdict, error) {
 			low = max(low, s.buckets[c].num-int64(s.e.opt.Buckets))
 		}
 	}
-	mask := s.filter.Test(h) | s.maybe
-	hit, err := s.search(h, o, low, at, mask)
+	hit, err := s.search(h, o, low, at, mask|s.maybe)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -209,8 +216,8 @@ func (s *shard) replay(o int64, h bloom.Hash) (Verdict, error) {
 	return Verdict{Kind: Redelivery, First: o}, nil
 }
 
-// remember stores the mark (current bucket, hash) -> offset in the table, the filter and the frame, in this order: a
-// table that is frozen on the way must not count a frame as its own that holds more than it does.
+// remember stores the mark (current bucket, hash) -> offset in the table and the frame, in this order: a table that is frozen
+// on the way must not count a frame as its own that holds more than it does.
 func (s *shard) remember(h bloom.Hash, offset int64) error {
 	b := s.current()
 	if s.active == nil {
@@ -222,9 +229,6 @@ func (s *shard) remember(h bloom.Hash, offset int64) error {
 		}
 		s.active = newTable(b.num, s.e.pool)
 		s.active.put(h, uint64(offset)+1)
-	}
-	if s.filter != nil { // nil while the log is replayed: filled when the partition is claimed
-		s.filter.Add(h, b.plane)
 	}
 	b.keys++
 	s.e.keys.Add(1)

@@ -33,6 +33,12 @@ type Engine struct {
 	stop       chan struct{} // closed by Close
 	keeperDone chan struct{}
 
+	syncKick   chan struct{} // capacity 1: there is something to sync
+	syncerDone chan struct{}
+
+	planterKick chan struct{} // capacity 1: there may be work for the planter
+	planterDone chan struct{}
+
 	keeperMu  sync.Mutex // held by whoever does the keeper's work; before mu and every shard.mu
 	sealOrder uint64     // under keeperMu
 
@@ -79,8 +85,10 @@ func Open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger,
 		delta: o.Window.Milliseconds() / int64(o.Buckets),
-		pool:  newPagePool(o.MemoryBytes),
+		pool:  newPagePool(),
 		kick:  make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
+		syncKick: make(chan struct{}, 1), syncerDone: make(chan struct{}),
+		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),
 		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	e.room.L = &e.roomMu
@@ -89,6 +97,8 @@ func Open(dir string, o Options) (*Engine, error) {
 		return nil, errors.Join(err, e.release())
 	}
 	go e.keep()
+	go e.plantTables()
+	go e.syncLog()
 	e.wake()
 	return e, nil
 }
@@ -213,14 +223,14 @@ func (e *Engine) addLocked(s *shard) {
 // partitions would do nothing but seal tables of a few marks.
 const minPages = 4
 
-// sizeTables: a quarter of the budget is for active tables, a slot takes 24 bytes at a load of about 0.55, and a table
+// sizeTables: a quarter of the budget is for active tables, a mark takes about 40 bytes, and a table
 // above a million marks gains nothing. MaxKeys must not be overshot by what is not sealed yet.
 func (e *Engine) sizeTables(partitions int) {
 	partitions = max(partitions, 1)
 	e.memory.Store(max(e.opt.MemoryBytes, int64(partitions)*minPages*pageBytes))
 	n := int64(e.opt.TableKeys)
 	if n == 0 {
-		n = min(max(e.opt.MemoryBytes/4/44/int64(partitions), 4<<10), 1<<20)
+		n = min(max(e.opt.MemoryBytes/4/40/int64(partitions), 4<<10), 1<<20)
 	}
 	if e.opt.MaxKeys > 0 {
 		n = min(n, max(e.opt.MaxKeys/8/int64(partitions), 1))
@@ -249,6 +259,8 @@ func (e *Engine) Close() error {
 	close(e.stop)
 	e.wakeRoom()
 	<-e.keeperDone
+	<-e.planterDone
+	<-e.syncerDone
 	for _, s := range e.shards() {
 		s.stopRebuild()
 	}
@@ -287,6 +299,8 @@ func (e *Engine) settle() error {
 		return err
 	}
 	for _, s := range e.shards() {
+		for s.tend() {
+		}
 		if err := s.saveFilter(); err != nil {
 			// A filter can be rebuilt: not saving it is no loss.
 			e.logger.Warn("the filter could not be saved, it will be rebuilt", "topic", s.topic, "partition", s.partition, "err", err)

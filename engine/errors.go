@@ -15,6 +15,8 @@ var (
 	ErrLocked = errors.New("engine: the data directory is in use by another process; stop it, or give this one a directory of its own")
 	// ErrFull is returned by [Partition.Check] with OnFull=Fail when the current bucket alone is over MaxKeys or MaxBytes.
 	ErrFull = errors.New("engine: the store is full and the current bucket alone is over the limit; raise MaxKeys or MaxBytes, shorten the window, or choose OnFull=Shrink")
+	// ErrTicket is returned by [Partition.CommitWait] for a ticket of another partition.
+	ErrTicket = errors.New("engine: the ticket was not made by this partition")
 	// ErrNoStore is returned by [Inspect] where no store was ever made.
 	ErrNoStore = errors.New("engine: no noecho store in this directory")
 )

@@ -35,12 +35,16 @@ func (e *Engine) newFilter() bloom.Filter {
 func (s *shard) filterTag() []byte {
 	b := binary.AppendUvarint(nil, uint64(s.id))
 	b = binary.AppendUvarint(b, s.indexGen)
-	b = binary.AppendUvarint(b, uint64(len(s.buckets)))
+	var pairs []byte
+	n := uint64(0)
 	for i := range s.buckets {
-		b = binary.AppendVarint(b, s.buckets[i].num)
-		b = binary.AppendUvarint(b, uint64(s.buckets[i].plane))
+		if x := &s.buckets[i]; x.bit != 0 {
+			pairs = binary.AppendVarint(pairs, x.num)
+			pairs = binary.AppendUvarint(pairs, uint64(x.plane()))
+			n++
+		}
 	}
-	return b
+	return append(binary.AppendUvarint(b, n), pairs...)
 }
 
 // planesOf reads a tag; ok=false when it is not of this partition in this state.
@@ -64,45 +68,32 @@ func (s *shard) planesOf(tag []byte) (planes map[int64]int, ok bool) {
 // attachFilter gives the shard its filter when it is claimed for the first time. A saved one is taken when it belongs to
 // exactly what the index holds. Otherwise a fresh one starts, the planes of what the index holds answer "maybe" to every
 // key, which is exact and slow, and a second filter is built from the index in the background and adopted when it
-// is complete. Marks in the tables are added either way. Called with mu held.
+// is complete. Marks in the tables are bare either way: the planter adds them. Called with mu held.
 func (s *shard) attachFilter() {
 	if s.filter != nil {
 		return
 	}
 	if !s.loadFilter() {
 		s.filter = s.e.newFilter()
-		all := s.buckets
-		for i := range all {
-			s.buckets = all[:i] // nextPlane looks at the buckets that have a plane
-			all[i].plane = s.nextPlane(all[i].keys)
-		}
-		s.buckets = all
 		for i := range s.buckets {
-			if s.buckets[i].cold {
-				s.maybe |= 1 << s.buckets[i].plane
+			if b := &s.buckets[i]; b.cold {
+				plane, _ := s.nextPlane() // nothing is being cleared
+				b.bit = 1 << plane
 			}
+		}
+		for i := range s.buckets {
+			s.maybe |= s.buckets[i].bit
 		}
 		if s.maybe != 0 {
 			s.startRebuild()
 		}
 	}
 	for i := range s.buckets {
-		b := &s.buckets[i]
-		for _, t := range b.tables {
-			s.addAll(t, b.plane)
-		}
-		if s.active != nil && s.active.bucket == b.num {
-			s.addAll(s.active, b.plane)
-		}
+		s.bare = append(s.bare, s.buckets[i].tables...)
 	}
+	s.e.sow()
 	s.freePlanes()
 	s.see()
-}
-
-func (s *shard) addAll(t *table, plane int) {
-	for e := range t.entries {
-		s.filter.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, plane)
-	}
 }
 
 // loadFilter takes the saved filter when it holds.
@@ -116,38 +107,12 @@ func (s *shard) loadFilter() bool {
 		return false
 	}
 	s.filter = f
-	all := s.buckets
-	for i := range all {
-		s.buckets = all[:i]
-		if p, ok := planes[all[i].num]; ok {
-			all[i].plane = p
-		} else {
-			all[i].plane = s.freshPlane(all[i:], planes, all[i].keys)
+	for i := range s.buckets {
+		if p, ok := planes[s.buckets[i].num]; ok {
+			s.buckets[i].bit = 1 << p
 		}
 	}
-	s.buckets = all
 	return true
-}
-
-// freshPlane chooses a plane for a bucket that was opened after the filter was saved. Planes that the file gives to
-// buckets still to come in the list are taken; nextPlane sees only those before.
-func (s *shard) freshPlane(rest []bucket, planes map[int64]int, hint uint64) int {
-	var taken bloom.Mask
-	for i := range rest {
-		if p, ok := planes[rest[i].num]; ok {
-			taken |= 1 << p
-		}
-	}
-	for p := range bloom.Planes {
-		if s.filter.Count(p) > 0 {
-			taken |= 1 << p // also dead ones: cleared later
-		}
-	}
-	old := s.maybe
-	s.maybe |= taken
-	p := s.nextPlane(hint)
-	s.maybe = old
-	return p
 }
 
 var errStale = errors.New("it is older than the index")
@@ -185,7 +150,7 @@ func (s *shard) readFilter() (bloom.Filter, map[int64]int, error) {
 func (s *shard) saveFilter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.filter == nil || s.maybe != 0 || s.gen != s.indexGen {
+	if s.filter == nil || s.maybe != 0 || s.gen != s.indexGen || len(s.bare) > 0 {
 		return nil // never claimed, or not complete: what is on disk stays what it is, right or stale
 	}
 	fs := s.e.opt.FS
@@ -209,11 +174,10 @@ func (s *shard) startRebuild() {
 	planes := make(map[int64]int, len(s.buckets))
 	f := s.e.newFilter()
 	for i := range s.buckets {
-		b := &s.buckets[i]
-		if b.cold {
-			f.Open(b.plane, b.keys)
+		if b := &s.buckets[i]; b.cold {
+			f.Open(b.plane(), b.keys)
+			planes[b.num] = b.plane()
 		}
-		planes[b.num] = b.plane
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rebuild{cancel: cancel, done: make(chan struct{})}
@@ -237,14 +201,22 @@ func (s *shard) startRebuild() {
 			}
 			return
 		}
-		if err := s.filter.Adopt(f); err != nil {
-			s.e.logger.Error("adopting the rebuilt filter", "topic", s.topic, "partition", s.partition, "err", err)
-			return
-		}
-		s.maybe = 0
-		s.freePlanes()
-		s.see()
+		s.rebuilt = f
+		s.e.sow()
 	}()
+}
+
+// adoptRebuilt ends a rebuild. Called by the planter with mu held.
+func (s *shard) adoptRebuilt() {
+	err := s.filter.Adopt(s.rebuilt)
+	s.rebuilt = nil
+	if err != nil {
+		s.e.logger.Error("adopting the rebuilt filter", "topic", s.topic, "partition", s.partition, "err", err)
+		return
+	}
+	s.maybe = 0
+	s.freePlanes()
+	s.see()
 }
 
 // stopRebuild cancels the rebuild and waits for it. Called without mu.

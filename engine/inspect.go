@@ -57,7 +57,7 @@ func inspect(fs vfs.FS, dir string) (r Report, err error) {
 	o := Options{FS: fs, Window: time.Duration(h.WindowMs) * time.Millisecond, Buckets: h.Buckets}.withDefaults()
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger, header: h, delta: h.WindowMs / int64(h.Buckets),
-		pool: newPagePool(0), parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
+		pool: newPagePool(), parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	if e.index, err = index.Open(fs.PathJoin(dir, indexDir), index.Options{FS: fs, ReadOnly: true}); err != nil {
 		return Report{}, fmt.Errorf("engine: opening the index: %w", err)
@@ -97,6 +97,7 @@ func (e *Engine) report() (Report, error) {
 		return Report{}, fmt.Errorf("engine: reading the log: %w", err)
 	}
 	for _, s := range e.list {
+		s.durable = s.committed
 		s.expire()
 		p := PartitionReport{PartitionMetrics: s.metrics()}
 		n, err := e.index.DiskBytes(s.id, 0, ^uint64(0))

@@ -133,7 +133,7 @@ func (e *Engine) evict() {
 		n := 0
 		for i := range s.buckets {
 			for _, t := range s.buckets[i].tables {
-				if t.sealed {
+				if s.evictable(t) {
 					n++
 					all = append(all, hot{s, t.order})
 				}
@@ -162,14 +162,19 @@ func (e *Engine) evictOldest(s *shard) {
 	defer s.mu.Unlock()
 	for i := range s.buckets {
 		b := &s.buckets[i]
-		// The tables of a bucket are sealed in order, so the first one is sealed before the others.
-		if len(b.tables) > 0 && b.tables[0].sealed {
+		// The tables of a bucket are sealed and planted in order, so the first one is the first that may go.
+		if len(b.tables) > 0 && s.evictable(b.tables[0]) {
 			b.tables[0].release()
 			b.tables = slices.Delete(b.tables, 0, 1)
 			b.cold = true
 			return
 		}
 	}
+}
+
+// evictable says whether all marks of t are in the index and in the filter. Called with mu held.
+func (s *shard) evictable(t *table) bool {
+	return t.sealed && (s.filter == nil || t.planted == len(t.dir))
 }
 
 // oldest is the first position of the log the shard still needs; ok=false when it needs none.

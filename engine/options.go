@@ -66,7 +66,7 @@ type Options struct {
 	FilterBits int
 
 	// MemoryBytes is the budget for the tables of all partitions: active, being sealed, and kept for recent duplicates.
-	// Default 256 MiB; a partition may have 48 KiB whatever it says. Filters (about FilterBits a key of the window) and CacheBytes come on top.
+	// Default 256 MiB; a partition may have 50 KiB whatever it says. Filters (about FilterBits a key of the window) and CacheBytes come on top.
 	MemoryBytes int64
 	// TableKeys is how many marks a table takes before it is sealed; 0: chosen from MemoryBytes and the partitions.
 	TableKeys int

@@ -1,50 +1,10 @@
 package engine
 
-import "context"
-
 // Partition is the single-writer handle of one partition's state. Its methods may be called from several goroutines, one
 // at a time each; batches should come from one, because their offsets belong in order.
 type Partition struct {
 	s      *shard
 	closed bool // protected by s.mu
-}
-
-// Commit says that everything below next is done, and returns when every mark below it is on stable storage. Commits of
-// several partitions that arrive together share one fsync. next never goes down: a smaller one than before only waits
-// for what was handed in so far. When ctx ends first its error is returned; the commit may still become durable.
-func (p *Partition) Commit(ctx context.Context, next int64) error {
-	s := p.s
-	if err := s.e.healthy(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	if p.closed {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	if next > s.committed && next >= 0 {
-		s.committed = next
-		s.changed = true
-	}
-	err := s.cutFrame()
-	pos := s.lastPos
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if pos == 0 {
-		return nil // nothing was ever logged since the store was opened
-	}
-	if err := s.e.log.Sync(ctx, pos); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return s.e.fail(err)
-	}
-	s.mu.Lock()
-	s.expire()
-	s.mu.Unlock()
-	return nil
 }
 
 // Committed returns the largest offset given to Commit, in this life of the store or an earlier one; -1: never.
@@ -107,10 +67,7 @@ func (p *Partition) Forget(key []byte) error {
 	mask := s.filter.Test(h) | s.maybe
 	for i := range s.buckets {
 		b := &s.buckets[i]
-		if mask&(1<<b.plane) == 0 {
-			continue
-		}
-		offset, err := s.lookIn(b, h)
+		offset, err := s.lookIn(b, h, mask&b.bit != 0)
 		if err != nil {
 			return err
 		}

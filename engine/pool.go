@@ -3,22 +3,34 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
+
+	"noecho/internal/hugepage"
 )
 
-// pagePool hands out table pages and takes them back. Fresh pages come from the heap (they hold no pointers, so
-// the collector never scans them); returned ones are kept for the next table, so that a store in its steady state
-// allocates nothing. Safe for concurrent use.
+// slabBytes is what the pool takes from the heap at a time: enough for huge pages.
+const slabBytes = 32 << 20
+
+// pagePool hands out table pages and takes them back. It takes memory in slabs, because pages that come one by one from the
+// heap lie on small pages of the machine, and each touch of a table is then a miss of the translation buffers as well. Slabs
+// grow from 16 pages to slabBytes, so that a small store stays small, and the pool keeps what it has: at most what the
+// tables once took together, which MemoryBytes bounds. Pages hold no pointers, so the collector never scans them, and in
+// its steady state a store allocates nothing. Safe for concurrent use.
 type pagePool struct {
 	used atomic.Int64 // pages handed out; read by the keeper and by metrics
 
 	mu   sync.Mutex
-	free []*page // protected by mu; at most keep of them
-	keep int     // immutable: the memory budget in pages
+	free []*page // protected by mu
+	slab []page  // protected by mu: the rest of the newest slab
+	next int     // protected by mu: pages of the next slab
 }
 
-func newPagePool(budget int64) *pagePool {
-	return &pagePool{keep: int(budget / pageBytes)}
-}
+const (
+	firstSlab = 16
+	largeSlab = slabBytes / int(pageBytes)
+)
+
+func newPagePool() *pagePool { return &pagePool{next: firstSlab} }
 
 // get returns an empty page.
 func (p *pagePool) get() *page {
@@ -28,20 +40,30 @@ func (p *pagePool) get() *page {
 		g := p.free[n-1]
 		p.free = p.free[:n-1]
 		p.mu.Unlock()
-		*g = page{}
+		g.reset()
 		return g
 	}
+	if len(p.slab) == 0 {
+		p.slab = newSlab(p.next)
+		p.next = min(2*p.next, largeSlab)
+	}
+	g := &p.slab[0]
+	p.slab = p.slab[1:]
 	p.mu.Unlock()
-	return new(page)
+	return g
+}
+
+// newSlab returns n empty pages.
+func newSlab(n int) []page {
+	raw := hugepage.Bytes(n * int(pageBytes))
+	return unsafe.Slice((*page)(unsafe.Pointer(unsafe.SliceData(raw))), n)
 }
 
 // put takes a page back.
 func (p *pagePool) put(g *page) {
 	p.used.Add(-1)
 	p.mu.Lock()
-	if len(p.free) < p.keep {
-		p.free = append(p.free, g)
-	}
+	p.free = append(p.free, g)
 	p.mu.Unlock()
 }
 

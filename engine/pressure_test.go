@@ -61,7 +61,7 @@ func TestNothingButDuplicates(t *testing.T) {
 
 // TestManySmallTables: 200 partitions share a megabyte. None of their tables is ever full, and memory is bounded all the same.
 func TestManySmallTables(t *testing.T) {
-	partitions, pages := int64(scaled(200)), int64(4*512*24)
+	partitions, pages := int64(scaled(200)), int64(4*(12<<10+576))
 	e, ps := pressed(t, int32(partitions), func(o *engine.Options) { o.MemoryBytes, o.WALBytes = 1<<20, 64<<20 })
 	for round := range int64(10) {
 		for _, p := range ps {

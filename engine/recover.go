@@ -66,6 +66,7 @@ func (e *Engine) recover() error {
 	e.log = log
 	for _, s := range e.list {
 		s.replaying = false
+		s.durable = s.committed
 		if err := s.trimIndex(); err != nil {
 			return err
 		}

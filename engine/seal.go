@@ -34,6 +34,10 @@ func (s *shard) freeze() error {
 		b := s.current()
 		b.tables = append(b.tables, t)
 		b.stored = true
+		if s.filter != nil {
+			s.bare = append(s.bare, t)
+			s.e.sow()
+		}
 	}
 	if invariants.Enabled {
 		reason := s.impossible()

@@ -5,8 +5,8 @@ import "noecho/bloom"
 // mark as a search finds it; offset -1: none.
 type mark struct{ bucket, offset int64 }
 
-// search looks for a mark of h that the record at offset o can see, in the buckets from position at down to number low
-// whose plane is in mask. It stops at the first mark with an offset <= o: the marks of a key that one record can see all
+// search looks for a mark of h that the record at offset o can see, in the buckets from position at down to number low:
+// in all of a bucket whose plane is in mask, and in what is not in the filter of the others. It stops at the first mark with an offset <= o: the marks of a key that one record can see all
 // carry the same offset (a second owner appears only where the first is out of sight, and a refreshed mark copies its
 // owner), and a record that meets its own mark saw no other one when it was made. A mark with a larger offset belongs to a later
 // record and is passed by. Called with mu held; 0 allocations.
@@ -17,11 +17,9 @@ func (s *shard) search(h bloom.Hash, o, low int64, at int, mask bloom.Mask) (mar
 		if b.num < low {
 			break
 		}
-		if mask&(1<<b.plane) == 0 {
-			continue
-		}
-		asked = true
-		offset, err := s.lookIn(b, h)
+		whole := mask&b.bit != 0
+		offset, err := s.lookIn(b, h, whole)
+		asked = asked || whole
 		if err != nil {
 			return mark{offset: -1}, err
 		}
@@ -39,19 +37,24 @@ func (s *shard) search(h bloom.Hash, o, low int64, at int, mask bloom.Mask) (mar
 }
 
 // lookIn returns the offset of a key's mark in a bucket, -1 when it has none there. Tables first, the newest first: it
-// may hold a tombstone that hides an older one. The index is asked only for what no table holds.
-func (s *shard) lookIn(b *bucket, h bloom.Hash) (int64, error) {
+// may hold a tombstone that hides an older one. The index is asked only for what no table holds. Where whole is false, only
+// what the filter does not know is asked: the active table, and bare ones, which are the newest.
+func (s *shard) lookIn(b *bucket, h bloom.Hash, whole bool) (int64, error) {
 	if t := s.active; t != nil && t.bucket == b.num {
 		if v := t.get(h); v != 0 {
 			return offsetOf(v), nil
 		}
 	}
 	for i := len(b.tables) - 1; i >= 0; i-- {
-		if v := b.tables[i].get(h); v != 0 {
+		t := b.tables[i]
+		if !whole && t.planted == len(t.dir) {
+			return -1, nil
+		}
+		if v := t.get(h); v != 0 {
 			return s.unlessForgotten(b, h, offsetOf(v)), nil
 		}
 	}
-	if !b.cold {
+	if !whole || !b.cold {
 		return -1, nil
 	}
 	r, err := s.openReader()

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	"noecho/bloom"
 	"noecho/internal/index"
@@ -29,7 +31,8 @@ type shard struct {
 	topic     string
 	partition int32
 
-	mu sync.Mutex
+	waiting atomic.Int32 // Checks that are about to lock mu
+	mu      sync.Mutex
 
 	claimed bool
 
@@ -38,6 +41,7 @@ type shard struct {
 	empty      bool
 	start, to  int64
 	committed  int64 // -1: never
+	durable    int64 // committed as far as it is on stable storage, for sure; <= committed
 	streamTime int64
 	buckets    []bucket
 	floor      int64 // buckets below were dropped early, because of the bounds; 0: none ever was
@@ -46,12 +50,14 @@ type shard struct {
 	filter   bloom.Filter // nil while the partition was never claimed: then nothing is decided
 	visible  bloom.Mask   // planes of the buckets that a new record can see
 	maybe    bloom.Mask   // planes whose filter is being rebuilt: their answer is always "maybe"
-	clearing bloom.Mask   // planes being cleared, a little with each chunk; not in use
+	clearing bloom.Mask   // planes being cleared, piece by piece; not in use
 	rebuild  *rebuild     // the background rebuild, nil when there is none
+	rebuilt  bloom.Filter // what it brought, until the planter adopts it
 
 	// Tables. active holds marks of the current bucket only; frozen ones hang on their bucket, newest last.
 	active    *table
 	unsealed  []*table                // frozen and not yet in the index, oldest first; the keeper takes from the front
+	bare      []*table                // frozen and not yet in the filter, oldest first; empty while there is no filter
 	forgotten map[bucketHash]struct{} // hidden until a seal took them out of the index
 	notes     []bucketHash            // those of them that no frozen table carries yet
 	drops     []dropRange             // bucket ranges the keeper has to cut out of the index
@@ -72,6 +78,7 @@ type shard struct {
 	reader     index.Reader // reused; open during a chunk only, and only once a lookup is needed
 	readerOpen bool
 	hashes     [chunkRecords]bloom.Hash
+	masks      [chunkRecords]bloom.Mask
 	sink       uint64 // keeps touch alive
 
 	counts counts
@@ -90,11 +97,14 @@ type bucket struct {
 	num    int64 // floor(stream time / delta)
 	first  int64 // the boundary: the first offset taken in while it was current
 	keys   uint64
-	plane  int
-	cold   bool // the index holds marks of it that no table holds
-	stored bool // the index holds, or is about to hold, something of it: must be excised when it dies
+	bit    bloom.Mask // its plane; 0 while nothing of it is in the filter
+	cold   bool       // the index holds marks of it that no table holds
+	stored bool       // the index holds, or is about to hold, something of it: must be excised when it dies
 	tables []*table
 }
+
+// plane is the number of the bucket's plane, which it must have.
+func (b *bucket) plane() int { return bits.TrailingZeros8(uint8(b.bit)) }
 
 // dropRange is a half-open range of bucket numbers.
 type dropRange struct{ from, to int64 }
@@ -102,7 +112,7 @@ type dropRange struct{ from, to int64 }
 func newShard(e *Engine, id uint32, topic string, partition int32) *shard {
 	return &shard{
 		e: e, id: id, topic: topic, partition: partition,
-		empty: true, committed: -1, forgotten: map[bucketHash]struct{}{},
+		empty: true, committed: -1, durable: -1, forgotten: map[bucketHash]struct{}{},
 	}
 }
 

@@ -11,39 +11,9 @@ import (
 // partitions each own a slice sized for their worst day. With pages a split moves at most one page (microseconds), a new
 // table is one page, all pages are alike and are reused between tables and partitions, and a page holds a contiguous
 // range of hashes, so that reading a table out in order needs no large sort.
-const (
-	pageBits  = 9
-	pageSlots = 1 << pageBits
-	pageFull  = pageSlots * 3 / 4 // a page splits above this load
-	pageBytes = pageSlots * 24
-	maxDepth  = 20 // of the directory: 1 M pages, 8 MiB; reached only by hashes that are no hashes
-)
 
-// slot holds one mark. val is the offset plus one, 0 where the slot is free, or tombstone.
-type slot struct {
-	hi, lo uint64
-	val    uint64
-}
-
-// tombstone in a slot says that the key was forgotten: it hides the mark an older table or the index may still hold.
-const tombstone = ^uint64(0)
-
-// page is an open-addressed table with linear probing; home slot from the low bits of Lo, which the directory does not use.
-type page struct {
-	slots [pageSlots]slot
-	n     int   // slots in use
-	depth uint8 // hashes in the page share this many top bits
-}
-
-// find returns the slot that holds the hash, or the free slot where it would go.
-func (g *page) find(h bloom.Hash) *slot {
-	for i := h.Lo & (pageSlots - 1); ; i = (i + 1) & (pageSlots - 1) {
-		s := &g.slots[i]
-		if s.val == 0 || (s.lo == h.Lo && s.hi == h.Hi) {
-			return s
-		}
-	}
-}
+// maxDepth bounds the directory: 1 M pages, 8 MiB; reached only by hashes that are no hashes.
+const maxDepth = 20
 
 // table: see above. While it is active it is owned by its shard (shard.mu). Once frozen it is immutable until its seal
 // is installed, because the keeper reads it without a lock; after that the shard may write tombstones into it.
@@ -61,8 +31,9 @@ type table struct {
 	firstPos position // the oldest WAL frame with content of this table
 	forgets  []bucketHash
 
-	sealed bool   // in the index; under shard.mu
-	order  uint64 // of the seals; the lowest is evicted first; under shard.mu
+	planted int    // directory entries whose pages are in the filter; under shard.mu
+	sealed  bool   // in the index; under shard.mu
+	order   uint64 // of the seals; the lowest is evicted first; under shard.mu
 }
 
 const bucketHashBytes = 24
@@ -82,21 +53,26 @@ func newTable(bucket int64, pool *pagePool) *table {
 func (t *table) page(h bloom.Hash) *page { return t.dir[h.Hi>>(64-t.depth)] }
 
 // get returns the value of a hash: its offset plus one, tombstone, or 0 when there is none.
-func (t *table) get(h bloom.Hash) uint64 { return t.page(h).find(h).val }
+func (t *table) get(h bloom.Hash) uint64 {
+	g := t.page(h)
+	if i, found := g.find(h); found {
+		return g.slots[i].val
+	}
+	return 0
+}
 
 // put sets the value of a hash. It reports false, and changes nothing, when the page is full and cannot be split: the
 // table must be frozen then.
 func (t *table) put(h bloom.Hash, val uint64) bool {
 	for {
 		g := t.page(h)
-		s := g.find(h)
-		if s.val != 0 {
-			s.val = val
+		i, found := g.find(h)
+		if found {
+			g.slots[i].val = val
 			return true
 		}
 		if g.n < pageFull {
-			*s = slot{hi: h.Hi, lo: h.Lo, val: val}
-			g.n++
+			g.fill(i, slot{hi: h.Hi, lo: h.Lo, val: val})
 			t.n++
 			return true
 		}
@@ -122,17 +98,13 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 	left, right := t.pool.get(), t.pool.get()
 	left.depth, right.depth = g.depth+1, g.depth+1
 	bit := uint64(1) << (63 - g.depth)
-	for i := range g.slots {
-		s := &g.slots[i]
-		if s.val == 0 {
-			continue
-		}
+	for x := range g.filled {
 		dst := left
-		if s.hi&bit != 0 {
+		if x.hi&bit != 0 {
 			dst = right
 		}
-		*dst.find(bloom.Hash{Hi: s.hi, Lo: s.lo}) = *s
-		dst.n++
+		i, _ := dst.find(bloom.Hash{Hi: x.hi, Lo: x.lo})
+		dst.fill(i, *x)
 	}
 	// The directory entries of g are contiguous: the first half points left now, the second right.
 	span := 1 << (t.depth - g.depth)
@@ -149,12 +121,19 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 	return true
 }
 
-// touch loads the home slot of each hash: independent loads, which the processor overlaps, so that the decisions that
-// follow find the lines in the cache. The sum keeps the compiler from dropping them.
+// touch loads what the decisions that follow will look at: the tags of all hashes, and then the slots whose tags match. Independent
+// loads, which the processor overlaps. The sum keeps the compiler from dropping them.
 func (t *table) touch(hs []bloom.Hash) (sink uint64) {
 	shift := 64 - t.depth
 	for i := range hs {
-		sink += t.dir[hs[i].Hi>>shift].slots[hs[i].Lo&(pageSlots-1)].val
+		sink += t.dir[hs[i].Hi>>shift].tags[homeOf(hs[i])]
+	}
+	for i := range hs {
+		g, home := t.dir[hs[i].Hi>>shift], homeOf(hs[i])
+		if m := matches(g.tags[home], tagOf(hs[i])); m != 0 {
+			s := &g.slots[slotAt(home, m)]
+			sink += s.hi + s.val // a slot may lie on two lines
+		}
 	}
 	return sink
 }
@@ -187,39 +166,6 @@ func (t *table) entries(yield func(index.Entry) bool) {
 			}
 		}
 	}
-}
-
-// sorted writes the page's marks into out, in order.
-func (g *page) sorted(out *[pageSlots]index.Entry) []index.Entry {
-	var start [pageSlots + 1]uint16
-	digit := func(hi uint64) uint64 { return hi << g.depth >> (64 - pageBits) }
-	for i := range g.slots {
-		if g.slots[i].val != 0 {
-			start[digit(g.slots[i].hi)+1]++
-		}
-	}
-	for i := 1; i < len(start); i++ {
-		start[i] += start[i-1]
-	}
-	for i := range g.slots {
-		s := &g.slots[i]
-		if s.val == 0 {
-			continue
-		}
-		d := digit(s.hi)
-		out[start[d]] = index.Entry{Hi: s.hi, Lo: s.lo, Offset: offsetOf(s.val)}
-		start[d]++
-	}
-	es := out[:g.n]
-	for i := 1; i < len(es); i++ {
-		e := es[i]
-		j := i
-		for ; j > 0 && (es[j-1].Hi > e.Hi || (es[j-1].Hi == e.Hi && es[j-1].Lo > e.Lo)); j-- {
-			es[j] = es[j-1]
-		}
-		es[j] = e
-	}
-	return es
 }
 
 // offsetOf turns a slot's value into an offset; -1 for a tombstone.

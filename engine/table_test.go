@@ -3,6 +3,7 @@ package engine
 import (
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -17,13 +18,13 @@ func drawHash(t *rapid.T) bloom.Hash {
 	hi := rapid.SampledFrom([]uint64{0, 1, 1 << 52, 1 << 53, 1 << 63, 3 << 62, ^uint64(0)}).Draw(t, "top")
 	return bloom.Hash{
 		Hi: hi + rapid.Uint64Range(0, 3).Draw(t, "hi"),
-		Lo: rapid.SampledFrom([]uint64{0, pageSlots - 1, pageSlots}).Draw(t, "low") + rapid.Uint64Range(0, 40).Draw(t, "lo"),
+		Lo: rapid.SampledFrom([]uint64{0, pageGroups - 1, pageGroups << 7}).Draw(t, "low") + rapid.Uint64Range(0, 40).Draw(t, "lo"),
 	}
 }
 
 // TestTableAgainstMap does the same to a table and to a map.
 func TestTableAgainstMap(t *testing.T) {
-	pool := newPagePool(1 << 20)
+	pool := newPagePool()
 	rapid.Check(t, func(t *rapid.T) {
 		table, want := newTable(3, pool), map[bloom.Hash]uint64{}
 		for range rapid.IntRange(1, 12).Draw(t, "rounds") {
@@ -67,7 +68,7 @@ func requireSame(t require.TestingT, want map[bloom.Hash]uint64, table *table) {
 // TestTableGrows fills a table far beyond a page: splits lose nothing, and memory stays near what the marks take.
 func TestTableGrows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	pool := newPagePool(64 << 20)
+	pool := newPagePool()
 	table, want := newTable(0, pool), map[bloom.Hash]uint64{}
 	for i := range 50_000 {
 		h := bloom.Hash{Hi: rng.Uint64(), Lo: rng.Uint64()}
@@ -88,7 +89,7 @@ func TestTableGrows(t *testing.T) {
 
 // TestTableEntriesStop: the keeper may stop reading in the middle.
 func TestTableEntriesStop(t *testing.T) {
-	table := newTable(0, newPagePool(1<<20))
+	table := newTable(0, newPagePool())
 	for i := range uint64(1000) {
 		require.True(t, table.put(bloom.Hash{Hi: i << 54, Lo: i}, i+1))
 	}
@@ -104,7 +105,7 @@ func TestTableEntriesStop(t *testing.T) {
 // TestTableRefusesWhatIsNoHash: more hashes with equal top bits than a page holds cannot be split apart. put says so, and
 // what is there stays.
 func TestTableRefusesWhatIsNoHash(t *testing.T) {
-	pool := newPagePool(1 << 20)
+	pool := newPagePool()
 	table, want := newTable(0, pool), map[bloom.Hash]uint64{}
 	refused := 0
 	for i := range uint64(pageFull + 10) {
@@ -125,21 +126,71 @@ func TestTableRefusesWhatIsNoHash(t *testing.T) {
 	require.Zero(t, pool.bytes())
 }
 
-// TestPoolReusesPages: a page comes back empty, and the pool keeps no more than its budget.
+// TestPoolReusesPages: a page comes back empty, and slabs are taken only when no page is left.
 func TestPoolReusesPages(t *testing.T) {
-	pool := newPagePool(2 * pageBytes)
+	pool := newPagePool()
 	a := pool.get()
-	*a.find(bloom.Hash{Hi: 1, Lo: 2}) = slot{1, 2, 3}
-	a.n, a.depth = 1, 4
+	a.fill(0, slot{1, 2, 3})
+	a.depth = 4
 	pool.put(a)
 	b := pool.get()
 	require.Same(t, a, b)
-	require.Equal(t, page{}, *b)
-	c, d := pool.get(), pool.get()
-	require.Equal(t, int64(3*pageBytes), pool.bytes())
-	pool.put(b)
-	pool.put(c)
-	pool.put(d)
-	require.Len(t, pool.free, 2)
+	requireEmpty(t, b)
+	seen := map[*page]bool{b: true}
+	for range 3 * firstSlab {
+		g := pool.get()
+		require.False(t, seen[g], "a page was handed out twice")
+		requireEmpty(t, g)
+		g.fill(0, slot{1, 2, 3})
+		seen[g] = true
+	}
+	require.Equal(t, int64(len(seen))*pageBytes, pool.bytes())
+	for g := range seen {
+		pool.put(g)
+	}
 	require.Zero(t, pool.bytes())
+	for range len(seen) {
+		require.True(t, seen[pool.get()], "a new page while old ones are free")
+	}
+}
+
+func requireEmpty(t require.TestingT, g *page) {
+	require.Zero(t, g.n)
+	require.Zero(t, g.depth)
+	for range g.filled {
+		require.Fail(t, "a slot is in use")
+	}
+}
+
+// TestPageLayout: tags are whole lines, slots begin on one.
+func TestPageLayout(t *testing.T) {
+	g := newPagePool().get()
+	require.Zero(t, pageBytes%64)
+	require.Zero(t, uintptr(unsafe.Pointer(g))%64)
+	require.Zero(t, unsafe.Offsetof(g.slots)%64)
+}
+
+// TestMatches holds the word-wide comparison against a loop over bytes: every byte that is equal is marked, and no other one below
+// the first of them.
+func TestMatches(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var word uint64
+		for i := range 8 {
+			b := rapid.SampledFrom([]uint64{0, 0x80, 0x81, 0xfe, 0xff}).Draw(t, "byte")
+			word |= b << (8 * i)
+		}
+		tag := rapid.SampledFrom([]uint64{0x80, 0x81, 0xfe, 0xff}).Draw(t, "tag")
+		m := matches(word, tag)
+		require.Zero(t, m&^highBits)
+		equal := false
+		for i := range 8 {
+			marked := m>>(8*i+7)&1 == 1
+			if word>>(8*i)&0xff == tag {
+				require.True(t, marked)
+				equal = true
+			} else if !equal {
+				require.False(t, marked)
+			}
+		}
+	})
 }

@@ -16,10 +16,10 @@ const module = "noecho"
 //	cmd -> kafka -> engine -> { bloom, wal, internal/index }
 var arrows = map[string][]string{
 	"wal":            {"internal/invariants"},
-	"bloom":          {"internal/invariants"},
+	"bloom":          {"internal/hugepage", "internal/invariants"},
 	"internal/index": {"internal/invariants"},
-	"engine":         {"bloom", "wal", "internal/index", "internal/invariants"},
-	"kafka":          {"engine", "bloom", "wal", "internal/index", "internal/invariants"},
+	"engine":         {"bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
+	"kafka":          {"engine", "bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
 	"internal/model": {},
 }
 
@@ -30,7 +30,7 @@ var barred = []struct {
 }{
 	{pkgs: []string{"engine", "bloom", "wal", "internal/index", "internal/invariants", "internal/model"},
 		prefixes: []string{"github.com/twmb/franz-go", "noecho/kafka", "noecho/cmd"}, reason: "the engine knows no Kafka"},
-	{pkgs: []string{"bloom", "internal/model", "internal/invariants"},
+	{pkgs: []string{"bloom", "internal/model", "internal/invariants", "internal/hugepage"},
 		prefixes: []string{"github.com/cockroachdb", "net"}, reason: "pure: no I/O, no store"},
 	{pkgs: []string{"kafka"}, prefixes: []string{"github.com/spf13", "net/http/pprof"}, reason: "a library: no command line, no endpoints"},
 }

@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"runtime"
+
+	"noecho/bloom"
+)
+
+// Planting: the marks of a frozen table are put into the filter, after the fact and away from Check.
+//
+// The naive way adds a key to the filter when it is taken in. That reads and writes four random lines of a filter much larger
+// than the caches, for each new key, in the one goroutine that cannot be shared. But the marks of the active table need no
+// filter: the table is asked anyway, because the key may have to go into it. So a table is planted when it is frozen: in
+// the order of its pages, which is the order of the blocks, the same lines come one after the other; and what
+// Check reads does not change while it decides a chunk, so the lookups of a chunk are one loop (bloom.Filter.TestAll).
+//
+// Until a table is planted it is "bare", and every search asks it: at most some milliseconds for the newest table, as long as
+// the planter keeps up. Invariant: a mark is in a table that is active or bare, or in the plane of its bucket, or the plane
+// is in maybe.
+//
+// The planter is one goroutine for all partitions. It does everything that takes time with the filters: planting, clearing the planes of
+// dead buckets, taking memory; piece by piece, each under the shard's lock for some 20 us.
+
+const (
+	plantPages = 8        // of a table under one hold of the lock: about 2200 marks
+	clearBytes = 64 << 10 // of a filter, likewise
+)
+
+// sow tells the planter that there may be work. Never blocks; may be called with any lock held.
+func (e *Engine) sow() {
+	select {
+	case e.planterKick <- struct{}{}:
+	default:
+	}
+}
+
+// plantTables is the planter. It runs until stop is closed.
+func (e *Engine) plantTables() {
+	defer close(e.planterDone)
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-e.planterKick:
+		}
+		for _, s := range e.shards() {
+			for s.tend() {
+				select {
+				case <-e.stop:
+					return
+				default:
+				}
+			}
+		}
+	}
+}
+
+// tend does one piece of work on the filter, and reports whether there may be more. Called by the planter, or by Close
+// once that has ended: never by two, and nobody else changes a filter.
+func (s *shard) tend() bool {
+	s.lockAfterChecks()
+	if s.filter == nil {
+		s.mu.Unlock()
+		return false
+	}
+	if s.rebuilt != nil {
+		s.adoptRebuilt()
+		s.mu.Unlock()
+		return true
+	}
+	plan := s.planting()
+	if plan.table == nil || plan.hint == 0 {
+		more := true
+		if plan.table == nil {
+			more = s.clearSome()
+		} else {
+			s.plantSome(plan.table, plan.plane)
+		}
+		s.mu.Unlock()
+		return more
+	}
+	filter := s.filter
+	s.mu.Unlock()
+	apply := filter.Plan(plan.plane, plan.hint)
+	s.lockAfterChecks()
+	defer s.mu.Unlock()
+	if apply != nil {
+		apply()
+	}
+	return true
+}
+
+// lockAfterChecks lets a Check that waits for the lock go first. Whoever unlocks and locks again at once mostly gets the lock again, and
+// the other waits for a millisecond, until the mutex takes it away (starvation mode).
+func (s *shard) lockAfterChecks() {
+	for s.waiting.Load() > 0 {
+		runtime.Gosched()
+	}
+	s.mu.Lock()
+}
+
+// planting is what to do next: plant a piece of table in plane, after the filter was given room where hint is not 0.
+type planting struct {
+	table *table
+	plane int
+	hint  uint64
+}
+
+// planting chooses a plane for the oldest bare table and looks whether the filter has room for it. No table: there is none, or planes
+// must be cleared first. Called with mu held.
+func (s *shard) planting() planting {
+	if len(s.bare) == 0 {
+		return planting{}
+	}
+	t := s.bare[0]
+	b := s.find(t.bucket)
+	p := planting{table: t}
+	if b.bit == 0 {
+		plane, ok := s.nextPlane()
+		if !ok {
+			return planting{}
+		}
+		b.bit = 1 << plane
+		s.see()
+		p.hint = s.keysBefore(b.num) // the bucket before says how large this one will be
+	}
+	p.plane = b.plane()
+	rest := uint64(t.n) // at least what is left of it: pages that are planted already are few, or none
+	if s.filter.Room(p.plane) < rest {
+		p.hint = max(p.hint, rest, 2*s.filter.Count(p.plane))
+	}
+	return p
+}
+
+// keysBefore is the size of the bucket before the one with that number.
+func (s *shard) keysBefore(num int64) uint64 {
+	if i := s.lowest(num); i > 0 {
+		return s.buckets[i-1].keys
+	}
+	return 0
+}
+
+// plantSome puts the next pages of t into the filter. Called with mu held.
+func (s *shard) plantSome(t *table, plane int) {
+	for n := 0; n < plantPages && t.planted < len(t.dir); n++ {
+		g := t.dir[t.planted]
+		for x := range g.filled {
+			s.filter.Add(bloom.Hash{Hi: x.hi, Lo: x.lo}, plane)
+		}
+		t.planted += 1 << (t.depth - g.depth)
+	}
+	if t.planted == len(t.dir) {
+		s.bare = append(s.bare[:0], s.bare[1:]...)
+		if t.sealed {
+			s.e.wake() // it may be evicted now
+		}
+	}
+}
+
+// clearSome goes on clearing the planes of dead buckets, and reports whether there is more to clear: a bounded piece, because clearing
+// a plane of a large filter at once would stall Check for milliseconds. Called with mu held.
+func (s *shard) clearSome() bool {
+	for p := range bloom.Planes {
+		if s.clearing.Has(p) {
+			if s.filter.ClearSome(p, clearBytes) {
+				s.clearing &^= 1 << p
+			}
+			return true
+		}
+	}
+	return false
+}
