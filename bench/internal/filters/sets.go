@@ -14,15 +14,25 @@ func hashOf(key []byte) bloom.Hash {
 
 // ours is one of noecho's.
 type ours struct {
-	f   bloom.Filter
-	sum uint64
+	f     bloom.Filter
+	masks [batch]bloom.Mask
 }
 
 func (s *ours) begin(plane int, keys int64)           { s.f.Open(plane, uint64(keys)) }
 func (s *ours) add(_ []byte, h bloom.Hash, plane int) { s.f.Add(h, plane) }
 func (s *ours) test(_ []byte, h bloom.Hash) bool      { return s.f.Test(h) != 0 }
-func (s *ours) touch(hs []bloom.Hash) bool            { s.sum += s.f.Touch(hs); return true }
 func (s *ours) bytes() int64                          { return s.f.Bytes() }
+
+// testAll asks for a whole batch, and counts the keys that may be there.
+func (s *ours) testAll(hs []bloom.Hash) (maybe int64) {
+	s.f.TestAll(hs, s.masks[:len(hs)])
+	for _, m := range s.masks[:len(hs)] {
+		if m != 0 {
+			maybe++
+		}
+	}
+	return maybe
+}
 
 // classic hashes the key by itself (murmur3).
 type classic struct{ f *bits.BloomFilter }
@@ -30,7 +40,6 @@ type classic struct{ f *bits.BloomFilter }
 func (s *classic) begin(int, int64)                    {}
 func (s *classic) add(key []byte, _ bloom.Hash, _ int) { s.f.Add(key) }
 func (s *classic) test(key []byte, _ bloom.Hash) bool  { return s.f.Test(key) }
-func (s *classic) touch([]bloom.Hash) bool             { return false }
 func (s *classic) bytes() int64                        { return int64(s.f.Cap() / 8) }
 
 // hashed gives the library the places, made of the hash by double hashing, as the library itself would.
@@ -58,7 +67,6 @@ func (s *hashed) add(_ []byte, h bloom.Hash, _ int) {
 	}
 }
 func (s *hashed) test(_ []byte, h bloom.Hash) bool { return s.f.TestLocations(s.places(h)) }
-func (s *hashed) touch([]bloom.Hash) bool          { return false }
 func (s *hashed) bytes() int64                     { return int64(s.f.Cap() / 8) }
 
 // AtEqualRate finds the bits a key at which the filter of that name has at most so many false positives, by measuring: formulas

@@ -15,15 +15,16 @@ const inFlight = 16_384
 const coldMemory = 16 << 20
 
 var noechoKinds = []Kind{
-	{Name: "noecho", Title: "noecho", Durability: Synced, InFlight: inFlight, Open: openNoecho,
-		Note: "the next batches are checked while the log is synced; a batch counts when its marks are on stable storage"},
-	{Name: "noecho-wait", Title: "noecho, waiting", Durability: Synced, Open: openNoecho,
+	{Name: "noecho", Title: "noecho", Durability: Synced, InFlight: inFlight, Open: openNoecho(true),
+		Note: "Check, CommitStart, and the next batch; a batch counts when CommitWait has returned: its marks are on stable storage"},
+	{Name: "noecho-wait", Title: "noecho, waiting", Durability: Synced, Open: openNoecho(false),
 		Note: "Check, Commit, and only then the next batch of the partition"},
 }
 
 // Noecho is a store of our own.
 type Noecho struct {
 	Engine *engine.Engine
+	ahead  bool // commits are started and waited for later
 }
 
 // Options of every store in the bench: the defaults, a clock that is the workload's, and no limit to its lead.
@@ -31,21 +32,28 @@ func Options() engine.Options {
 	return engine.Options{Window: workload.Window, MaxClockLead: -1, Seed: []byte("noecho-benchmark")}
 }
 
-func openNoecho(_ context.Context, c Config) (Peer, error) {
-	o := Options()
-	if c.Cold {
-		o.MemoryBytes = coldMemory
+func openNoecho(ahead bool) func(context.Context, Config) (Peer, error) {
+	return func(_ context.Context, c Config) (Peer, error) {
+		o := Options()
+		if c.Cold {
+			o.MemoryBytes = coldMemory
+		}
+		n, err := OpenNoecho(c.Dir, o)
+		if err != nil {
+			return nil, err
+		}
+		n.ahead = ahead
+		return n, nil
 	}
-	return OpenNoecho(c.Dir, o)
 }
 
-// OpenNoecho opens a store with other options than the usual ones.
+// OpenNoecho opens a store with other options than the usual ones. Its workers commit ahead.
 func OpenNoecho(dir string, o engine.Options) (*Noecho, error) {
 	e, err := engine.Open(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Noecho{Engine: e}, nil
+	return &Noecho{Engine: e, ahead: true}, nil
 }
 
 // Worker claims a partition.
@@ -54,7 +62,7 @@ func (n *Noecho) Worker(partition int32) (Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewNoechoWorker(p), nil
+	return NewNoechoWorker(p, n.ahead), nil
 }
 
 // Close closes the store.
@@ -69,41 +77,45 @@ func (n *Noecho) Settle(ctx context.Context) error {
 	})
 }
 
-// noechoWorker checks in Start and commits in Wait. Commits of batches that were checked meanwhile come along: Wait commits
-// all that is checked, and finds its own batch durable already when a later one was committed before.
+// noechoWorker checks in Start and starts the commit there, too, or commits in Wait.
 type noechoWorker struct {
 	p        *engine.Partition
+	ahead    bool
 	verdicts []engine.Verdict
-	durable  int64 // of Wait's goroutine: everything below is durable
 
-	mu      sync.Mutex
-	checked int64 // everything below is checked
-	queue   []started
+	mu    sync.Mutex
+	queue []started // protected by mu: Start and Wait have a goroutine each
 }
 
 type started struct {
 	next       int64
+	ticket     engine.Ticket // of a commit that was started
 	duplicates int
 }
 
-// NewNoechoWorker makes a worker of a claimed partition.
-func NewNoechoWorker(p *engine.Partition) Worker { return &noechoWorker{p: p} }
+// NewNoechoWorker makes a worker of a claimed partition. ahead: commits are started in Start, and Wait waits for their tickets.
+func NewNoechoWorker(p *engine.Partition, ahead bool) Worker {
+	return &noechoWorker{p: p, ahead: ahead}
+}
 
 func (w *noechoWorker) Start(recs []workload.Record) (err error) {
 	if w.verdicts, err = w.p.Check(recs, w.verdicts[:0]); err != nil {
 		return err
 	}
-	n := 0
+	b := started{next: recs[len(recs)-1].Offset + 1}
 	for i := range w.verdicts {
 		if w.verdicts[i].Kind == engine.Duplicate {
-			n++
+			b.duplicates++
 		}
 	}
-	next := recs[len(recs)-1].Offset + 1
+	if w.ahead {
+		if b.ticket, err = w.p.CommitStart(b.next); err != nil {
+			return err
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.checked = next
-	w.queue = append(w.queue, started{next, n})
+	w.queue = append(w.queue, b)
 	return nil
 }
 
@@ -111,15 +123,11 @@ func (w *noechoWorker) Wait() (int, error) {
 	w.mu.Lock()
 	b := w.queue[0]
 	w.queue = w.queue[:copy(w.queue, w.queue[1:])]
-	checked := w.checked
 	w.mu.Unlock()
-	if b.next > w.durable {
-		if err := w.p.Commit(context.Background(), checked); err != nil {
-			return 0, err
-		}
-		w.durable = checked
+	if w.ahead {
+		return b.duplicates, w.p.CommitWait(context.Background(), b.ticket)
 	}
-	return b.duplicates, nil
+	return b.duplicates, w.p.Commit(context.Background(), b.next)
 }
 
 func (w *noechoWorker) Close() error { return w.p.Close() }

@@ -41,7 +41,7 @@ var colors = []string{"#0f766e", "#5eb5a6", "#c2410c", "#e58a4e", "#8f2d0a", "#d
 func colorOf(place int) string { return colors[place%len(colors)] }
 
 func newChart(xTitle, yTitle string) *lineChart {
-	return &lineChart{W: 860, H: 340, Left: 70, Right: 845, Top: 14, Bottom: 296, XTitle: xTitle, YTitle: yTitle}
+	return &lineChart{W: 1140, H: 380, Left: 76, Right: 1105, Top: 14, Bottom: 326, XTitle: xTitle, YTitle: yTitle}
 }
 
 // x and y place a share of the field.
@@ -130,13 +130,14 @@ func latencyChart(curves []curve) *lineChart {
 	return c
 }
 
-// lifeChart draws throughput over the number of records that were done.
+// lifeChart draws throughput over the number of records that were done; on a logarithmic axis where the peers are far apart.
 func lifeChart(curves []curve) *lineChart {
 	c := newChart("records done", "records/s")
 	var records, rate float64
+	least := math.Inf(1)
 	for _, k := range curves {
 		for _, s := range smooth(k.life) {
-			records, rate = max(records, float64(s.Records)), max(rate, s.Rate)
+			records, rate, least = max(records, float64(s.Records)), max(rate, s.Rate), min(least, s.Rate)
 		}
 	}
 	if records == 0 {
@@ -144,14 +145,17 @@ func lifeChart(curves []curve) *lineChart {
 	}
 	x, xs := linear(records, Count)
 	y, ys := linear(rate, Count)
+	if rate > 20*least {
+		y, ys = decades(least, rate, Count)
+	}
 	c.axes(xs, ys)
 	for _, k := range curves {
 		var ps []point
 		for _, s := range smooth(k.life) {
 			ps = append(ps, point{x(float64(s.Records)), y(s.Rate)})
 		}
-		if len(ps) == 1 {
-			ps = append([]point{{0, ps[0].y}}, ps...)
+		if len(ps) > 0 {
+			ps = append([]point{{0, ps[0].y}}, ps...) // a slice is drawn at its end
 		}
 		c.add(k.line, ps)
 	}

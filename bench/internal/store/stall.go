@@ -51,7 +51,7 @@ func Stall(ctx context.Context, spec StallSpec, tell func(child.Progress)) (r St
 		return r, err
 	}
 	bucketMs := workload.Window.Milliseconds() / 6 // the default of six buckets
-	s := &stall{part: part, bucketMs: bucketMs, bucketKeys: spec.BucketKeys, queue: make(chan int64, 16_384/stallBatch),
+	s := &stall{part: part, bucketMs: bucketMs, bucketKeys: spec.BucketKeys, queue: make(chan engine.Ticket, 16_384/stallBatch),
 		latencies: measure.NewLatencies()}
 	// The window is filled first: nothing dies before.
 	begin := time.Now()
@@ -102,13 +102,13 @@ func Stall(ctx context.Context, spec StallSpec, tell func(child.Progress)) (r St
 type stall struct {
 	part                 *engine.Partition
 	bucketMs, bucketKeys int64
-	queue                chan int64 // ends of batches that are to be committed
+	queue                chan engine.Ticket // commits under way
 	next                 int64
 	from                 int64
 	latencies            *measure.Latencies
 }
 
-// run checks batches while more says so. Another goroutine commits; as many batches are in flight as in every other run.
+// run checks batches while more says so. Another goroutine waits for the commits; as many batches are in flight as in every other run.
 func (s *stall) run(ctx context.Context, more func(next int64) bool) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -116,11 +116,8 @@ func (s *stall) run(ctx context.Context, more func(next int64) bool) error {
 		return s.feed(ctx, more)
 	})
 	g.Go(func() error {
-		for next := range s.queue {
-			for len(s.queue) > 0 { // all that is waiting shares a commit
-				next = max(next, <-s.queue)
-			}
-			if err := s.part.Commit(ctx, next); err != nil {
+		for t := range s.queue {
+			if err := s.part.CommitWait(ctx, t); err != nil {
 				return err
 			}
 		}
@@ -152,8 +149,12 @@ func (s *stall) feed(ctx context.Context, more func(next int64) bool) error {
 			}
 		}
 		s.next += stallBatch
+		t, err := s.part.CommitStart(s.next)
+		if err != nil {
+			return err
+		}
 		select {
-		case s.queue <- s.next:
+		case s.queue <- t:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -65,7 +65,7 @@ func open(spec Spec) (*handle, error) {
 		_ = p.Close()
 		return nil, err
 	}
-	h := &handle{spec: spec, peer: p, part: part, worker: peer.NewNoechoWorker(part), source: fresh().NewSource(0, spec.Keys)}
+	h := &handle{spec: spec, peer: p, part: part, worker: peer.NewNoechoWorker(part, true), source: fresh().NewSource(0, spec.Keys)}
 	_, to := part.Coverage()
 	h.source.At(to)
 	return h, nil
