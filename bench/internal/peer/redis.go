@@ -19,19 +19,19 @@ const (
 )
 
 var redisKinds = []Kind{
-	{Name: "redis-tcp", Title: "Redis, one by one, TCP", Durability: Server, Server: true, Open: openRedis(redisWay{network: "tcp"}),
+	{Name: "redis-tcp", Title: "Redis single, TCP", Durability: Server, Server: true, Open: openRedis(redisWay{network: "tcp"}),
 		Note: redisMemory + "; a command a record over loopback"},
-	{Name: "redis-unix", Title: "Redis, one by one, unix socket", Durability: Server, Server: true, Variant: true, Open: openRedis(redisWay{network: "unix"}),
+	{Name: "redis-unix", Title: "Redis single, unix", Durability: Server, Server: true, Variant: true, Open: openRedis(redisWay{network: "unix"}),
 		Note: redisMemory + "; a command a record"},
-	{Name: "redis-always", Title: "Redis, one by one, TCP, AOF always", Durability: Synced, Server: true, Variant: true, Open: openRedis(redisWay{network: "tcp", always: true}),
+	{Name: "redis-always", Title: "Redis single, AOF", Durability: Synced, Server: true, Variant: true, Open: openRedis(redisWay{network: "tcp", always: true}),
 		Note: redisSynced + "; a command a record over loopback"},
-	{Name: "redis-pipe", Title: "Redis, pipelined, TCP", Durability: Server, Server: true, Open: openRedis(redisWay{network: "tcp", pipe: true}),
+	{Name: "redis-pipe", Title: "Redis pipe, TCP", Durability: Server, Server: true, Open: openRedis(redisWay{network: "tcp", pipe: true}),
 		Note: redisMemory + "; a batch is a pipeline, its answers are awaited"},
-	{Name: "redis-pipe-unix", Title: "Redis, pipelined, unix socket", Durability: Server, Server: true, Variant: true, Open: openRedis(redisWay{network: "unix", pipe: true}),
+	{Name: "redis-pipe-unix", Title: "Redis pipe, unix", Durability: Server, Server: true, Variant: true, Open: openRedis(redisWay{network: "unix", pipe: true}),
 		Note: redisMemory + "; a batch is a pipeline, its answers are awaited"},
-	{Name: "redis-ahead", Title: "Redis, pipelines in flight, unix socket", Durability: Server, Server: true, Variant: true, InFlight: inFlight, Open: openRedis(redisWay{network: "unix", pipe: true}),
+	{Name: "redis-ahead", Title: "Redis pipes ahead, unix", Durability: Server, Server: true, Variant: true, InFlight: inFlight, Open: openRedis(redisWay{network: "unix", pipe: true}),
 		Note: redisMemory + "; the next pipelines are sent while answers are awaited, as many records in flight as noecho has"},
-	{Name: "redis-pipe-always", Title: "Redis, pipelined, TCP, AOF always", Durability: Synced, Server: true, Open: openRedis(redisWay{network: "tcp", pipe: true, always: true}),
+	{Name: "redis-pipe-always", Title: "Redis pipe, AOF", Durability: Synced, Server: true, Open: openRedis(redisWay{network: "tcp", pipe: true, always: true}),
 		Note: redisSynced + "; a batch is a pipeline, its answers are awaited"},
 }
 

@@ -80,7 +80,7 @@ func (v *view) addWorkload(of []Summary) {
 	var curves []curve
 	for _, s := range of {
 		curves = append(curves, curve{line: line{Name: s.Peer.Title, Color: colorOf(place(s.Peer.Name)), Dashed: s.Weaker(), Wide: s.Peer.Name == noecho},
-			latency: s.Latency, life: s.Life})
+			latency: s.Latency, batches: s.Records / float64(w.Batch), life: s.Life})
 	}
 	if w.Core || w.Batch != 1024 {
 		if c := latencyChart(curves); c != nil {
@@ -133,7 +133,7 @@ func (v *view) addStore() {
 	if len(v.Store.Stall) > 0 {
 		var curves []curve
 		for i, s := range v.Store.Stall {
-			curves = append(curves, curve{line: line{Name: fmt.Sprintf("run %d", i+1), Color: colorOf(3 * i), Wide: true}, latency: s.Latency})
+			curves = append(curves, curve{line: line{Name: fmt.Sprintf("run %d", i+1), Color: colorOf(3 * i), Wide: true}, latency: s.Latency, batches: float64(s.Records) / 64})
 		}
 		v.Latency = append(v.Latency, chartPanel{"Check of 64 new keys under full load", "while sealing, compaction and expiry run", latencyChart(curves)})
 	}

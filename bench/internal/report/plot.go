@@ -98,6 +98,7 @@ func (c *lineChart) axes(xs, ys []tick) {
 type curve struct {
 	line
 	latency []measure.Percentile
+	batches float64 // that the distribution is of
 	life    []measure.Slice
 }
 
@@ -121,7 +122,7 @@ func latencyChart(curves []curve) *lineChart {
 	for _, k := range curves {
 		var ps []point
 		for _, p := range k.latency {
-			if p.P < 100 {
+			if p.P < 100 && k.batches*(1-p.P/100) >= 1 { // beyond, it is the maximum again and again
 				ps = append(ps, point{at(p.P), scale(float64(p.Ns))})
 			}
 		}

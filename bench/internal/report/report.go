@@ -101,6 +101,7 @@ type Summary struct {
 	Memory     float64 // bytes a key
 	Disk       float64 // bytes a key
 	Written    float64 // bytes a record
+	Records    float64 // of a round
 	Keys       float64 // in the store at the end
 	Duplicates float64 // share of the records
 	Life       []measure.Slice
@@ -133,6 +134,7 @@ func (r *Report) summarize(c Cell) Summary {
 	s.Memory = of(func(r cell.Result) float64 { return r.MemoryBytes })
 	s.Disk = of(func(r cell.Result) float64 { return r.DiskBytes })
 	s.Written = of(func(r cell.Result) float64 { return r.WrittenBytes })
+	s.Records = of(func(r cell.Result) float64 { return float64(r.Records) })
 	s.Keys = of(func(r cell.Result) float64 { return float64(r.Keys) })
 	s.Duplicates = of(func(r cell.Result) float64 { return float64(r.Duplicates) / float64(max(r.Records, 1)) })
 	for i, p := range measure.Points {

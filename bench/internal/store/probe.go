@@ -157,12 +157,17 @@ func (h *handle) checks(ctx context.Context, what string, fill cell.Fill, want e
 		}
 		return took, err
 	}
-	for range warmRounds * h.batches() {
+	for i := range warmRounds * h.batches() {
 		if _, err := one(); err != nil {
 			return nil, 0, err
 		}
+		if i%commitEvery == commitEvery-1 {
+			if err := h.part.Commit(ctx, h.source.Offset()); err != nil {
+				return nil, 0, err
+			}
+		}
 	}
-	var quiet []float64
+	var quiet []float64 // allocations a key while nothing is sealed
 	for round := range rounds {
 		tell(child.Progress{Done: float64(round) / rounds, Note: "Check, " + what})
 		if _, err := h.settle(ctx); err != nil {

@@ -69,7 +69,8 @@ func Grow(ctx context.Context, spec Spec, tell func(child.Progress)) (r GrowResu
 	}
 	tell(child.Progress{Done: 1, Note: "grown", Data: data})
 	_, err = h.drive(ctx, (*workload.Source).Past, 1<<50, func(done int64, _ time.Duration) {
-		tell(child.Progress{Done: 1, Note: "waiting to be killed", Value: h.part.Committed()})
+		// What was waited for. Committed would also count commits that are only under way.
+		tell(child.Progress{Done: 1, Note: "waiting to be killed", Value: spec.Keys + done})
 	})
 	return r, err
 }
