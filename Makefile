@@ -25,11 +25,15 @@ demo: ## the proof in half a minute, no broker needed
 	$(GO) run ./cmd/noecho demo
 
 .PHONY: test
-test: lint test-unit test-invariants test-race test-e2e ## everything that needs no outside server
+test: lint test-unit test-bench test-invariants test-race test-e2e ## everything that needs no outside server
 
 .PHONY: test-unit
 test-unit:
 	$(GO) test -timeout 15m $(packages)
+
+.PHONY: test-bench
+test-bench: ## the bench's own parts (workloads, peers, arithmetic, reports)
+	cd bench && $(GO) test -timeout 10m ./...
 
 .PHONY: test-invariants
 test-invariants:
@@ -59,6 +63,18 @@ kafka-up: ## start a Kafka broker on free loopback ports, print host:port (scrip
 .PHONY: kafka-down
 kafka-down: ## stop it and remove its data
 	@scripts/kafka.sh down
+
+.PHONY: bench
+bench: ## the engine beside its rivals: table, bench/bench.json, bench/bench.html (ARGS='--list' shows peers and workloads)
+	$(GO) run -C bench . run $(ARGS)
+
+.PHONY: bench-bars
+bench-bars: ## what the engine must show, held or not, on a store of 100 M keys (10 GB of disk for a while)
+	$(GO) run -C bench . bars $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: ## N keys (default 1000000000) in one store, kill -9, recovery, replay storm (30 bytes of disk a key)
+	$(GO) run -C bench . scale $(or $(N),1000000000) $(ARGS)
 
 .PHONY: bench-relay
 bench-relay: ## throughput of noecho run against a bare franz-go relay, on a real Kafka broker
