@@ -220,8 +220,8 @@ func (b *barRun) take(p store.ProbeResult) {
 	}
 	set("storm", storm, "")
 	keys := float64(p.Keys)
-	set("disk", []float64{float64(p.IndexBytes+p.SavedBytes) / keys}, fmt.Sprintf("(index %.1f, saved filter %.1f; and the log, %s whatever the number of keys)",
-		float64(p.IndexBytes)/keys, float64(p.SavedBytes)/keys, report.Bytes(float64(p.LogBytes))))
+	set("disk", []float64{float64(p.IndexBytes-p.TrailBytes) / keys}, fmt.Sprintf("(marks; the trail, a choice, takes %.1f more, the filter saved at close %.1f; and the log, %s whatever the number of keys)",
+		float64(p.TrailBytes)/keys, float64(p.SavedBytes)/keys, report.Bytes(float64(p.LogBytes))))
 	resident := float64(p.RSS-p.EmptyRSS-p.CacheBytes) / keys
 	counted := float64(p.FilterBytes+p.TableBytes) / keys
 	set("memory", []float64{max(resident, counted)}, fmt.Sprintf("(the engine counts %.2f; resident over an empty store's, without the block cache, %.2f)", counted, resident))

@@ -28,6 +28,7 @@ type Report struct {
 type PartitionReport struct {
 	PartitionMetrics
 	IndexBytes uint64 // on disk, estimated; keys in the log are not in it yet
+	TrailBytes uint64 // of these, the trail's
 }
 
 // Inspect reads a data directory and changes nothing. It takes the directory's lock, so the store must not be in use:
@@ -105,6 +106,9 @@ func (e *Engine) report() (Report, error) {
 			return Report{}, err
 		}
 		p.IndexBytes = n
+		if p.TrailBytes, err = e.index.TrailBytes(s.id, 0, ^uint64(0)); err != nil {
+			return Report{}, err
+		}
 		r.Partitions = append(r.Partitions, p)
 	}
 	return r, nil

@@ -68,6 +68,7 @@ type partitionJSON struct {
 	Keys                   uint64       `json:"keys"`
 	WindowEffectiveSeconds float64      `json:"window_effective_seconds"`
 	IndexBytes             uint64       `json:"index_bytes"`
+	TrailBytes             uint64       `json:"trail_bytes"`
 	Buckets                []bucketJSON `json:"live_buckets"`
 }
 
@@ -86,7 +87,7 @@ func writeJSON(w io.Writer, r *engine.Report) error {
 		p := &r.Partitions[i]
 		out := partitionJSON{
 			Topic: p.Topic, Partition: p.Partition, CoverageStart: p.Start, CoverageTo: p.To, Keys: p.Keys,
-			WindowEffectiveSeconds: p.EffectiveWindow.Seconds(), IndexBytes: p.IndexBytes, Buckets: []bucketJSON{},
+			WindowEffectiveSeconds: p.EffectiveWindow.Seconds(), IndexBytes: p.IndexBytes, TrailBytes: p.TrailBytes, Buckets: []bucketJSON{},
 		}
 		if p.Committed >= 0 {
 			out.Committed = &p.Committed

@@ -57,6 +57,15 @@ func (x *Index) excise(ctx context.Context, partition uint32, span pebble.KeyRan
 // DiskBytes estimates the bytes on disk of a partition's marks and trail in the buckets
 // [from, to): exact for whole tables, by blocks for parts.
 func (x *Index) DiskBytes(partition uint32, from, to uint64) (uint64, error) {
+	return x.diskBytes(from, to, partition, partition|trailBit)
+}
+
+// TrailBytes is the part of DiskBytes that the trail takes.
+func (x *Index) TrailBytes(partition uint32, from, to uint64) (uint64, error) {
+	return x.diskBytes(from, to, partition|trailBit)
+}
+
+func (x *Index) diskBytes(from, to uint64, ids ...uint32) (uint64, error) {
 	if from >= to {
 		return 0, nil
 	}
@@ -67,7 +76,7 @@ func (x *Index) DiskBytes(partition uint32, from, to uint64) (uint64, error) {
 	result := make(chan uint64, 1)
 	err := x.call(func() error {
 		total := uint64(0)
-		for _, id := range []uint32{partition, partition | trailBit} {
+		for _, id := range ids {
 			// The end is inclusive here, but a bare prefix is no key of ours.
 			n, err := x.db.EstimateDiskUsage(appendPrefix(nil, id, from), appendPrefix(nil, id, to))
 			if err != nil {

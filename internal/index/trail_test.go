@@ -74,6 +74,13 @@ func TestTrail(t *testing.T) {
 	}
 	require.NoError(t, x.Check())
 
+	all, err := x.DiskBytes(1, 0, math.MaxUint64)
+	require.NoError(t, err)
+	part, err := x.TrailBytes(1, 0, math.MaxUint64)
+	require.NoError(t, err)
+	require.NotZero(t, part)
+	require.Greater(t, all, part)
+
 	// A block replaces one at the same offset; others are seen beside it.
 	require.NoError(t, x.Ingest(ctx, nil, nil, Trail{Partition: 1, Bucket: 7, Blocks: blocks(300, 250)}))
 	first, ok := trailAt(t, x, 1, 7, 299)

@@ -31,6 +31,7 @@ type ProbeResult struct {
 
 	// Disk after compaction.
 	IndexBytes int64 `json:"index_bytes"`
+	TrailBytes int64 `json:"trail_bytes"` // of these
 	LogBytes   int64 `json:"log_bytes"`
 	SavedBytes int64 `json:"saved_filter_bytes"`
 
@@ -47,6 +48,13 @@ func Probe(ctx context.Context, spec Spec, tell func(child.Progress)) (r ProbeRe
 	tell(child.Progress{Note: "opening"})
 	if r.EmptyRSS, err = emptyRSS(filepath.Dir(spec.Dir)); err != nil {
 		return r, err
+	}
+	inspected, err := engine.Inspect(spec.Dir)
+	if err != nil {
+		return r, err
+	}
+	for i := range inspected.Partitions {
+		r.TrailBytes += int64(inspected.Partitions[i].TrailBytes)
 	}
 	begin := time.Now()
 	h, err := open(spec)

@@ -56,7 +56,9 @@ type handle struct {
 }
 
 func open(spec Spec) (*handle, error) {
-	p, err := peer.OpenNoecho(spec.Dir, peer.Options())
+	o := peer.Options()
+	o.Trail = true // the storm is what it is for; what it costs is told apart
+	p, err := peer.OpenNoecho(spec.Dir, o)
 	if err != nil {
 		return nil, err
 	}
