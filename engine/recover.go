@@ -115,7 +115,9 @@ func (e *Engine) replay(pos wal.Position, payload []byte) error {
 	if s == nil || f.Seq < s.seq {
 		return nil // dropped, or in the index already
 	}
-	if err := s.apply(pos, &f, (*replayer)(s)); err != nil {
+	err = s.apply(pos, &f, (*replayer)(s))
+	s.countFresh()
+	if err != nil {
 		return err
 	}
 	if len(s.notes) >= maxForgets {

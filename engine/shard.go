@@ -82,6 +82,7 @@ type shard struct {
 	hashes     [chunkRecords]bloom.Hash
 	masks      [chunkRecords]bloom.Mask
 	sink       uint64 // keeps touch alive
+	fresh      int64  // marks of this chunk that Engine.keys does not count yet
 
 	counts counts
 }
