@@ -6,26 +6,28 @@
 //
 // # The way of a record
 //
-//	Check ─ hash keys ─ touch filter and table lines ─ decide in offset order ─┐
+//	Check ─ hash keys ─ ask the filter for all ─ decide in offset order ───────┐
 //	                                                                           │ new mark
-//	         ┌──────────────┬────────────────────┬─────────────────────────────┤
-//	         ▼              ▼                    ▼                             │
-//	    filter plane   active table        WAL frame (memory)                  │
-//	    of the bucket  (current bucket)         │                              │
+//	                        ┌────────────────────┬─────────────────────────────┤
+//	                        ▼                    ▼                             │
+//	                   active table        WAL frame (memory)                  │
+//	                   (current bucket)         │                              │
 //	                        │ full, or bucket   │ Commit: append, one fdatasync│
 //	                        ▼ over              ▼ for all who wait             │
-//	                   sealed table ──────► Pebble (sstable, ingested) ◄───────┘ lookup, only on "maybe"
+//	  filter plane ◄── frozen table ──────► Pebble (sstable, ingested) ◄───────┘ lookup, only on "maybe"
+//	  of the bucket  planter        keeper  and the trail, where it is wanted
 //
 // # Who owns what
 //
 // A [Partition] handle has one user at a time; its state (shard) is protected by the shard's mutex, held for a chunk of
 // a batch at the most, and across an fsync only where 4 MiB of log wait for a caller that commits rarely. One goroutine,
 // the keeper, seals tables, drops dead buckets, evicts tables over the memory budget, enforces the bounds and gives back
-// WAL segments. Lock order: Engine.mu before shard.mu; the WAL and the index have locks of their own, below both.
+// WAL segments. Another, the planter, puts frozen tables into the filters and is the only one that changes them; a third, the
+// syncer, syncs what CommitStart began. Lock order: Engine.mu before shard.mu; the WAL and the index have locks of their own, below both.
 //
 // # What is durable when
 //
-// [Partition.Commit] returns when every mark below its offset is on stable storage. What came after the last commit may
+// [Partition.Commit] (or [Partition.CommitWait], of a commit that was started) returns when every mark below its offset is on stable storage. What came after the last commit may
 // survive a crash or not: the verdicts are the same either way, because the caller delivers again from the committed
 // offset. After a failed write or sync the engine is poisoned: nothing is acknowledged any more, every call returns a
 // [*PoisonedError], and the process should stop; the next Open finds a sound state.

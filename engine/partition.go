@@ -7,7 +7,8 @@ type Partition struct {
 	closed bool // protected by s.mu
 }
 
-// Committed returns the largest offset given to Commit, in this life of the store or an earlier one; -1: never.
+// Committed returns the largest offset given to Commit or CommitStart, in this life of the store or an earlier one; -1: never.
+// Right after a start it is what is on stable storage.
 func (p *Partition) Committed() int64 {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
