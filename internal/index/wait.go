@@ -14,7 +14,8 @@ const pokeEvery = time.Second
 
 // WaitL0 returns when at most maxSublevels runs are stacked on each other (values
 // below stackDepth count as that: half of it is left alone on purpose, and the
-// other half may come while the first is merged). Pebble holds back writers of its
+// other half may come while the first is merged), and their filters fit into the
+// cache. Pebble holds back writers of its
 // memtable when L0 grows, but never ingestion: without this call before each
 // Ingest, L0 and with it the cost of a lookup grow without bound whenever
 // compactions are slower than the input. It ends with ctx, with Close and with
@@ -39,8 +40,9 @@ func (x *Index) WaitL0(ctx context.Context, maxSublevels int) error {
 		if err != nil {
 			return err
 		}
-		x.behind.Store(m.L0Sublevels > x.opts.mergeDepth)
-		if m.L0Sublevels <= maxSublevels {
+		full := x.settler.full()
+		x.behind.Store(full || m.L0Sublevels > x.opts.mergeDepth)
+		if m.L0Sublevels <= maxSublevels && !full {
 			return nil
 		}
 		select {
