@@ -240,7 +240,7 @@ func (b *barRun) underLoad(ctx context.Context) error {
 			return err
 		}
 		var r store.StallResult
-		if err := b.child(ctx, "stall", store.StallSpec{Dir: dir, Seconds: b.f.stall, BucketKeys: 1 << 20}, &r); err != nil {
+		if err := b.child(ctx, "stall", store.StallSpec{Dir: dir, Seconds: b.f.stall, BucketKeys: 1 << 22}, &r); err != nil {
 			return err
 		}
 		if err := os.RemoveAll(dir); err != nil {

@@ -37,6 +37,7 @@ const stallBatch = 64
 // all the time. The clock is on Check alone. A load that was not there is an error.
 func Stall(ctx context.Context, spec StallSpec, tell func(child.Progress)) (r StallResult, err error) {
 	o := peer.Options()
+	o.TableKeys = int(spec.BucketKeys / 4) // so that there is something to merge in each bucket
 	p, err := peer.OpenNoecho(spec.Dir, o)
 	if err != nil {
 		return r, err
