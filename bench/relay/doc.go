@@ -10,5 +10,5 @@
 // taken of the flow of all rounds together. The relay's own processor time and largest resident memory are what wait4 says of the child.
 //
 //	make bench-relay
-//	cd bench && KAFKA_BROKERS=host:port go run ./relay -records 2000000 -rounds 2
+//	cd bench && KAFKA_BROKERS=host:port go run ./relay -records 2000000 -rounds 4
 package main

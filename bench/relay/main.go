@@ -41,7 +41,7 @@ func main() {
 	flag.IntVar(&s.bytes, "bytes", 100, "bytes of a record's value")
 	flag.Float64Var(&s.copies, "copies", 0, "share of the records that are copies (0 is hardest: all must be written)")
 	flag.IntVar(&s.partitions, "partitions", 4, "partitions of input and output")
-	flag.IntVar(&s.rounds, "rounds", 2, "rounds; each runs both relays")
+	flag.IntVar(&s.rounds, "rounds", 4, "rounds that count; each runs both relays")
 	flag.StringVar(&s.noecho, "noecho", "", "noecho binary, or several separated by commas, to compare (default: built from this tree)")
 	flag.StringVar(&s.args, "args", "", "further arguments for noecho run, separated by blanks")
 	flag.Parse()
@@ -94,20 +94,23 @@ func (b *bench) relayers() []*relayer {
 	return all
 }
 
+// warmUp is the number of rounds that are not counted. A broker that has just started compiles its code while it serves them: it
+// takes four times the processor time. All relays are in them, because it compiles again for what only one of them sends
+// (records with headers).
+const warmUp = 2
+
 // rounds runs the relays in turns and prints what they showed.
 func (b *bench) rounds(ctx context.Context) error {
 	all := b.relayers()
 	fmt.Println(header)
-	for round := range b.settings.rounds + 1 {
+	for round := -warmUp; round < b.settings.rounds; round++ {
 		for i := range all {
-			r := all[(round+i)%len(all)] // A B, B A: what one run leaves behind for the next (pages to write out) falls on both
+			r := all[(round+warmUp+i)%len(all)] // A B, B A: what one run leaves behind for the next (pages to write out) falls on both
 			m, err := b.measure(ctx, r.name, r.command)
 			if err != nil {
 				return err
 			}
-			// The first round is not counted: a broker that has just started compiles its code while it serves it. All relays
-			// are in it, because the broker compiles again for what only one of them sends it (records with headers).
-			if round == 0 {
+			if round < 0 {
 				fmt.Println(m, " (not counted)")
 				continue
 			}
