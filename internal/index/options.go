@@ -86,10 +86,6 @@ const (
 	// does its work.
 	pebbleDepth = 4 * mergeDepth
 
-	// stackDepth is the most that WaitL0 insists on: while mergeDepth runs are
-	// being merged, as many may come.
-	stackDepth = 2 * mergeDepth
-
 	// stackFiles: a thousand partitions may have a stack each, and Pebble counts
 	// files too.
 	stackFiles = 1 << 17

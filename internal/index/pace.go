@@ -7,7 +7,7 @@ package index
 //
 // Why not the other way round: a seal is short, and what it seals is in memory
 // until it is done. Why merges cannot starve: a stack that is deeper than
-// mergeDepth makes them run beside the seals (behind), and one of stackDepth
+// mergeDepth makes them run beside the seals (behind), and one of twice that
 // holds the seals back (WaitL0).
 
 // seal begins the writing of an Ingest's tables; the function returned ends it.

@@ -13,7 +13,7 @@ import (
 const pokeEvery = time.Second
 
 // WaitL0 returns when at most maxSublevels runs are stacked on each other (values
-// below stackDepth count as that: half of it is left alone on purpose, and the
+// below twice mergeDepth count as that: half of it is left alone on purpose, and the
 // other half may come while the first is merged), and their filters fit into the
 // cache. Pebble holds back writers of its
 // memtable when L0 grows, but never ingestion: without this call before each
