@@ -137,3 +137,20 @@ func TestIndexLookupAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(20, func() { st.check(t, s.p, st.copies(), engine.Duplicate) }))
 	require.GreaterOrEqual(t, s.p.Metrics().IndexLookups, uint64(21*256))
 }
+
+// TestStormAllocatesNothing, once the cache and the buffers are there.
+func TestStormAllocatesNothing(t *testing.T) {
+	s := stormed(t, nil)
+	s.storm(stormKeys, 200)
+	recs, out := batch(2*stormKeys, 200, keys("a", stormKeys/2)...), make([]engine.Verdict, 0, stormKeys/2)
+	require.Zero(t, testing.AllocsPerRun(20, func() {
+		var err error
+		if out, err = s.p.Check(recs, out[:0]); err != nil {
+			t.Fatal(err)
+		}
+		for i := range recs {
+			recs[i].Offset += int64(len(recs))
+		}
+	}))
+	require.NoError(t, s.p.Commit(context.Background(), s.p.Committed()))
+}

@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -193,21 +192,4 @@ func TestDeadBucketsTakeTheirTrail(t *testing.T) {
 	s.fill(stormKeys, 10_000, "new", 1)
 	s.commit(stormKeys + 1)
 	s.eventually("the dead buckets' disk is not back", func() bool { return s.e.Metrics().Index.TableBytes < 8<<10 })
-}
-
-// TestStormAllocatesNothing, once the cache and the buffers are there.
-func TestStormAllocatesNothing(t *testing.T) {
-	s := stormed(t, nil)
-	s.storm(stormKeys, 200)
-	recs, out := batch(2*stormKeys, 200, keys("a", stormKeys/2)...), make([]engine.Verdict, 0, stormKeys/2)
-	require.Zero(t, testing.AllocsPerRun(20, func() {
-		var err error
-		if out, err = s.p.Check(recs, out[:0]); err != nil {
-			t.Fatal(err)
-		}
-		for i := range recs {
-			recs[i].Offset += int64(len(recs))
-		}
-	}))
-	require.NoError(t, s.p.Commit(context.Background(), s.p.Committed()))
 }
