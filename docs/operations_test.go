@@ -159,7 +159,7 @@ func TestConstants(t *testing.T) {
 		{"wal/spare.go", `maxSpares = (\d+)`, "docs/operations.md", "up to %s spare"},
 		{"wal/spare.go", `maxSpares = (\d+)`, "docs/format.md", "of no account; at most %s"},
 		{"wal/options.go", `defaultSegmentBytes = (\d+) << 20`, "docs/format.md", "Segments are %s MiB unless told otherwise"},
-		{"engine/keeper.go", `maxL0Sublevels = (\d+)`, "docs/operations.md", "at %s sealing waits for compactions"},
+		{"internal/index/options.go", `mergeDepth = (\d+)`, "docs/operations.md", "up to %s is as it should be, at twice that sealing waits"},
 		{"engine/page.go", `pageBits   = 9(\n)`, "docs/decisions/0004-extendible-tables.md", "512 slots of 24 bytes"},
 		{"bloom/bloom.go", `slackPct = 150(\b)`, "docs/operations.md", "after the load fell by a third it is made anew"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -122,4 +123,37 @@ func BenchmarkReaderOpenClose(b *testing.B) {
 		}
 		r.Close()
 	}
+}
+
+// BenchmarkStack: lookups over 17 runs of 1 Mi keys that are not merged: of keys
+// that are there, and of keys that are not (what a false positive of the filter
+// in front costs), with the blocks these read.
+//
+//	go test -run=^$ -bench=BenchmarkStack -benchtime=1x ./internal/index
+func BenchmarkStack(b *testing.B) {
+	const runs, n = 17, 50_000
+	src := newRunSource(1 << 20)
+	x, err := Open(b.TempDir(), Options{CacheBytes: 64 << 20})
+	require.NoError(b, err)
+	defer x.Close()
+	for i := range runs {
+		require.NoError(b, x.Ingest(ctxb, []Run{{Partition: 1, Bucket: 1, Entries: src.run(i)}}, nil))
+	}
+	absent := randomEntries(99, n, 1)
+	for range b.N {
+		lookups(b, x, src, 1, runs) // fills the cache
+		b.ReportMetric(lookups(b, x, src, 1, runs), "ns/present")
+		r, err := x.Reader()
+		require.NoError(b, err)
+		before, start := x.db.Metrics().Filter, time.Now()
+		for _, e := range absent {
+			if _, ok, err := r.Get(1, 1, e.Lo, e.Hi); ok || err != nil {
+				b.Fatal(ok, err)
+			}
+		}
+		b.ReportMetric(float64(time.Since(start).Nanoseconds())/n, "ns/absent")
+		b.ReportMetric(float64(x.db.Metrics().Filter.Misses-before.Misses)/n, "blocks/absent")
+		require.NoError(b, r.Close())
+	}
+	b.ReportMetric(0, "ns/op")
 }
