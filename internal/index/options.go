@@ -20,9 +20,7 @@ type Options struct {
 
 	// CacheBytes is the size of the block cache; 0 means 32 MiB. It should
 	// hold at least the index blocks of the live tables, 0.03 bytes a key
-	// (measured), else every lookup reads two blocks and not one. Half of it is for
-	// the filters of runs that are not merged yet, a byte a key: a bucket of more
-	// keys than that is merged more than once.
+	// (measured), else every lookup reads two blocks and not one.
 	CacheBytes int64
 
 	// OnFatal is called at most once, on a goroutine of its own, when the index
@@ -76,15 +74,12 @@ const (
 	// whatever their size: small tables would save no rewriting.
 	compactionTableBytes = 32 << 20
 
-	// mergeDepth is how many runs of a bucket are stacked up before they are
-	// merged although more are to come. See settler. Why not smaller: each such
-	// merge rewrites the whole bucket. Why not larger: a lookup asks the filter of
-	// each run.
+	// mergeDepth is how many runs of a bucket are stacked up before Pebble merges
+	// them by itself. See settler: buckets are merged when they have ended, and
+	// this is for those that grow larger. Why not smaller: each such merge
+	// rewrites the whole bucket. Why not larger: a lookup asks the filter of each
+	// run, and their filters, a byte a key, want to be in the cache.
 	mergeDepth = 64
-
-	// pebbleDepth is where Pebble begins by itself: never, as long as the settler
-	// does its work.
-	pebbleDepth = 4 * mergeDepth
 
 	// stackFiles: a thousand partitions may have a stack each, and Pebble counts
 	// files too.
@@ -148,8 +143,8 @@ func (x *Index) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:         formatVersion,
 		MemTableSize:               memTableBytes,
 		MaxOpenFiles:               openFiles,
-		L0CompactionThreshold:      2 * pebbleDepth, // Pebble counts twice
-		L0StopWritesThreshold:      4 * pebbleDepth, // of its memtables, which get none
+		L0CompactionThreshold:      2 * x.opts.mergeDepth, // Pebble counts twice
+		L0StopWritesThreshold:      4 * x.opts.mergeDepth, // of its memtables, which get none
 		BytesPerSync:               bytesPerSync,
 		L0CompactionFileThreshold:  stackFiles,
 		LBaseMaxBytes:              baseBytes,

@@ -9,47 +9,29 @@ import (
 //
 // Hashes are uniform: each sealed run of a bucket overlaps all others, and every
 // merge reads and writes all it merges. A leveled shape, which merges a few runs
-// at a time into one that grows, writes a bucket of 20 runs four times, and one
-// of 100 runs more often: that is where the processor time of an index goes. The
-// least there can be is to stack the runs up, and merge them once, when no more
-// are to come. So Pebble is told to leave a stack alone, and the settler merges
-// a bucket
+// at a time into one that grows, rewrites a bucket of 20 runs five times, and
+// one of 100 runs more often: that is where the processor time of an index goes.
+// The least there can be is to stack the runs up, and merge them once, when no
+// more are to come. So Pebble is told to merge a bucket by itself only when
+// mergeDepth runs are stacked (what is stacked has filters: runFilter), and the
+// settler merges it for good when it has ended.
 //
-//   - when it has ended: its partition has a younger one, and an Ingest of that
-//     partition brought nothing for it. Late marks that come after are stacked
-//     again, and merged when they are a quarter of the bucket;
-//   - when it has mergeDepth runs;
-//   - when all stacks together are more keys than maxStacked, and it has most.
-//     A lookup reads the filter of each run, a byte a key, and the filters must
-//     stay in the cache: read from disk, they cost a hundred times as much.
+// A bucket has ended when its partition has a younger one, and an Ingest of that
+// partition brought nothing for it. Late marks may come after that: they are
+// stacked again, and merged when they are a quarter of the bucket.
 type settler struct {
 	wake chan struct{} // a token when there may be work
 	done chan struct{} // closed when the goroutine has ended
 
-	mergeDepth int   // immutable; see the constant
-	maxStacked int64 // immutable: keys
-
-	mu      sync.Mutex
-	parts   map[uint32]map[uint64]*heap // by partition and bucket
-	stacked int64                       // keys of all heaps
+	mu    sync.Mutex
+	parts map[uint32]map[uint64]*heap // by partition and bucket
 }
 
 // heap is what is known of a bucket's runs, under settler.mu. Estimates.
 type heap struct {
-	stack   stack
+	stacked int64 // keys above the last level
 	settled int64 // keys in the last level
 	due     bool  // to be merged
-}
-
-// stack is what lies above the last level.
-type stack struct {
-	runs int
-	keys int64
-}
-
-type bucketID struct {
-	partition uint32
-	bucket    uint64
 }
 
 const (
@@ -66,12 +48,8 @@ const (
 	keyBytes = 21 // of a table, for estimates
 )
 
-func newSettler(mergeDepth int, cacheBytes int64) *settler {
+func newSettler() *settler {
 	return &settler{
-		mergeDepth: mergeDepth,
-		// Half the cache: as much again comes while it is merged.
-		maxStacked: cacheBytes * 8 / filterBits / 2,
-
 		parts: make(map[uint32]map[uint64]*heap),
 		wake:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
@@ -84,15 +62,7 @@ func (s *settler) ingested(runs []Run, keys []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range runs {
-		h := s.heapLocked(runs[i].Partition, runs[i].Bucket)
-		h.stack.runs++
-		s.stackLocked(h, keys[i])
-		if h.stack.runs >= s.mergeDepth {
-			s.dueLocked(h)
-		}
-	}
-	if s.stacked > s.maxStacked {
-		s.dueLocked(s.highestLocked())
+		s.heapLocked(runs[i].Partition, runs[i].Bucket).stacked += keys[i]
 	}
 	for len(runs) > 0 {
 		n := 1
@@ -116,42 +86,11 @@ func (s *settler) endLocked(buckets map[uint64]*heap, runs []Run) {
 		for i := range runs {
 			quiet = quiet && runs[i].Bucket != b
 		}
-		if quiet && h.stack.keys > 0 && h.stack.keys >= h.settled/settleShare {
-			s.dueLocked(h)
+		if quiet && h.stacked > 0 && h.stacked >= h.settled/settleShare {
+			h.due = true
+			s.wakeUp()
 		}
 	}
-}
-
-func (s *settler) stackLocked(h *heap, keys int64) {
-	h.stack.keys += keys
-	s.stacked += keys
-}
-
-func (s *settler) dueLocked(h *heap) {
-	h.due = true
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// highestLocked returns the heap with most stacked keys.
-func (s *settler) highestLocked() (highest *heap) {
-	for _, buckets := range s.parts {
-		for _, h := range buckets {
-			if highest == nil || h.stack.keys > highest.stack.keys {
-				highest = h
-			}
-		}
-	}
-	return highest
-}
-
-// full says that the stacks are about to outgrow the cache.
-func (s *settler) full() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stacked > s.maxStacked*3/2
 }
 
 func (s *settler) heapLocked(partition uint32, bucket uint64) *heap {
@@ -169,38 +108,41 @@ func (s *settler) heapLocked(partition uint32, bucket uint64) *heap {
 			for b := range buckets {
 				lowest = min(lowest, b)
 			}
-			s.stackLocked(buckets[lowest], -buckets[lowest].stack.keys)
 			delete(buckets, lowest)
 		}
 	}
 	return h
 }
 
-// next returns a bucket that is due, and its stack: the oldest bucket, which has
-// been asked as a stack for the longest time.
-func (s *settler) next() (id bucketID, h *heap, taken stack) {
+// next returns a bucket that is due: the oldest, which has been asked as a stack
+// for the longest time.
+func (s *settler) next() (partition uint32, bucket uint64, h *heap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p, buckets := range s.parts {
-		for b, c := range buckets {
-			if c.due && (h == nil || b < id.bucket || b == id.bucket && p < id.partition) {
-				id, h, taken = bucketID{p, b}, c, c.stack
+		for b, candidate := range buckets {
+			if candidate.due && (h == nil || b < bucket || b == bucket && p < partition) {
+				partition, bucket, h = p, b, candidate
 			}
 		}
 	}
-	return id, h, taken
+	return partition, bucket, h
 }
 
-// merged takes note that what next returned is merged. Runs that came while it
-// was may be merged or not: they count as stacked.
-func (s *settler) merged(h *heap, taken stack) {
+// merged takes note of the outcome of a merge of h. Runs that came in while it
+// ran are counted as merged; if they were many, the next late ones bring them in.
+func (s *settler) merged(h *heap, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.settled += taken.keys
-	h.due = false
-	if h.stack.keys >= taken.keys { // else forgotten meanwhile, by heapLocked
-		h.stack.runs -= taken.runs
-		s.stackLocked(h, -taken.keys)
+	if ok {
+		h.settled, h.stacked, h.due = h.settled+h.stacked, 0, false
+	}
+}
+
+func (s *settler) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -216,21 +158,20 @@ func (x *Index) settle() {
 			return
 		}
 		for {
-			id, h, taken := x.settler.next()
+			partition, bucket, h := x.settler.next()
 			if h == nil {
 				break
 			}
-			err := x.mergeBucket(id)
+			err := x.mergeBucket(partition, bucket)
+			x.settler.merged(h, err == nil)
 			if err == nil {
-				x.settler.merged(h, taken)
-				x.wakeL0()
 				continue
 			}
 			if x.ctx.Err() != nil || x.failure() != nil {
 				return
 			}
 			x.opts.Logger.Warn("index: cannot merge the runs of a bucket, will try again",
-				"dir", x.dir, "partition", id.partition, "bucket", id.bucket, "err", err)
+				"dir", x.dir, "partition", partition, "bucket", bucket, "err", err)
 			select {
 			case <-time.After(settleRetry):
 			case <-x.ctx.Done():
@@ -242,8 +183,8 @@ func (x *Index) settle() {
 
 // mergeBucket merges all runs of a bucket that are stacked when it begins with
 // what lies below. Of a bucket that has none, or was dropped, nothing is read.
-func (x *Index) mergeBucket(id bucketID) error {
-	start, end := appendPrefix(nil, id.partition, id.bucket), appendBucketEnd(nil, id.partition, id.bucket)
+func (x *Index) mergeBucket(partition uint32, bucket uint64) error {
+	start, end := appendPrefix(nil, partition, bucket), appendBucketEnd(nil, partition, bucket)
 	return x.call(func() error { return x.db.Compact(x.ctx, start, end, false) })
 }
 
@@ -265,8 +206,7 @@ func (x *Index) survey() error {
 				}
 				h, keys := s.heapLocked(partition, bucket), int64(tables[i].Size/keyBytes+1)
 				if level < lastLevel {
-					h.stack.runs++
-					s.stackLocked(h, keys)
+					h.stacked += keys
 				} else {
 					h.settled += keys
 				}

@@ -135,63 +135,34 @@ func TestSettleDropped(t *testing.T) {
 	require.NoError(t, x.DropBuckets(ctxb, 1, 0, 2))
 	m := newModel()
 	stackRuns(t, x, m, 2, 2, 100)
-	eventually(t, "nothing due", func() bool { _, h, _ := x.settler.next(); return h == nil })
+	eventually(t, "nothing due", func() bool { _, _, h := x.settler.next(); return h == nil })
 	require.Zero(t, x.Metrics().Compactions)
 	requireState(t, x, m)
 }
 
 // TestSettlerForgets: what the settler remembers is bounded.
 func TestSettlerForgets(t *testing.T) {
-	s := newSettler(64, 1<<20)
+	s := newSettler()
 	for b := range uint64(1000) {
 		s.ingested([]Run{{Partition: 1, Bucket: b}}, []int64{5})
 	}
 	require.Len(t, s.parts[1], maxHeaps)
-	require.EqualValues(t, 5*maxHeaps, s.stacked)
 	for b := range s.parts[1] {
 		require.GreaterOrEqual(t, b, uint64(1000-maxHeaps))
 	}
-	id, h, taken := s.next()
-	require.Equal(t, bucketID{1, 1000 - maxHeaps}, id, "the oldest first")
-	require.Equal(t, stack{runs: 1, keys: 5}, taken)
-	// What comes while it is merged is still stacked.
-	s.ingested([]Run{{Partition: 1, Bucket: 1000 - maxHeaps}}, []int64{1})
-	s.merged(h, taken)
-	require.Equal(t, heap{stack: stack{1, 1}, settled: 5}, *h)
-	require.EqualValues(t, 5*(maxHeaps-1)+1, s.stacked)
-	id, _, _ = s.next()
-	require.Equal(t, bucketID{1, 1001 - maxHeaps}, id)
+	_, bucket, h := s.next()
+	require.Equal(t, uint64(1000-maxHeaps), bucket, "the oldest first")
+	s.merged(h, true)
+	require.Equal(t, heap{settled: 5}, *h)
+	_, bucket, h = s.next()
+	require.Equal(t, uint64(1001-maxHeaps), bucket)
+	s.merged(h, false)
+	require.Equal(t, heap{stacked: 5, due: true}, *h)
 	// A mark of long ago is forgotten at once, and harms nothing.
 	s.ingested([]Run{{Partition: 1, Bucket: 3}}, []int64{1})
 	require.NotContains(t, s.parts[1], uint64(3))
 	s.ingested([]Run{{Partition: 1, Bucket: math.MaxUint64}}, []int64{1})
 	require.Len(t, s.parts[1], maxHeaps)
-}
-
-// TestSettlerBounds: the highest stack is merged when the filters of all of them
-// want half the cache, and a stack of mergeDepth runs whatever their size.
-func TestSettlerBounds(t *testing.T) {
-	s := newSettler(10, 2000)
-	s.ingested([]Run{{Partition: 1, Bucket: 5}, {Partition: 2, Bucket: 5}}, []int64{600, 400})
-	_, h, _ := s.next()
-	require.Nil(t, h)
-	s.ingested([]Run{{Partition: 2, Bucket: 5}}, []int64{1})
-	id, h, taken := s.next()
-	require.Equal(t, bucketID{1, 5}, id)
-	require.False(t, s.full())
-	s.ingested([]Run{{Partition: 1, Bucket: 5}}, []int64{500})
-	require.True(t, s.full())
-	s.merged(h, taken)
-	require.False(t, s.full())
-	require.Equal(t, heap{stack: stack{1, 500}, settled: 600}, *h)
-	for range 7 {
-		s.ingested([]Run{{Partition: 2, Bucket: 5}}, []int64{1})
-	}
-	_, h, _ = s.next()
-	require.Nil(t, h, "nine runs, and few keys")
-	s.ingested([]Run{{Partition: 2, Bucket: 5}}, []int64{1})
-	id, _, _ = s.next()
-	require.Equal(t, bucketID{2, 5}, id)
 }
 
 // TestStackedRunsAreFiltered: a key that is not there reads the filters of a stack,

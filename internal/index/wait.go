@@ -39,9 +39,7 @@ func (x *Index) WaitL0(ctx context.Context, maxSublevels int) error {
 		if err != nil {
 			return err
 		}
-		// Stacks whose filters outgrow the cache make merges run beside the seals, and hold nothing back: what is known of a
-		// stack is an estimate (its bucket may have been dropped), and to wait for it could be to wait for ever.
-		x.behind.Store(x.settler.full() || m.L0Sublevels > x.opts.mergeDepth)
+		x.behind.Store(m.L0Sublevels > x.opts.mergeDepth)
 		if m.L0Sublevels <= maxSublevels {
 			return nil
 		}

@@ -85,9 +85,7 @@ func TestWaitL0Pokes(t *testing.T) {
 
 // TestCloseEndsWaiters: Close does not wait for who waits.
 func TestCloseEndsWaiters(t *testing.T) {
-	var full atomic.Bool // so that no merge gets anywhere
-	full.Store(true)
-	x := open(t, Options{FS: errorfs.Wrap(leaks(t), fullDisk(&full)), mergeDepth: 1})
+	x := open(t, Options{FS: leaks(t), mergeDepth: 1, tune: manual})
 	for i := range int64(8) {
 		require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{1, 1, i}, Entry{9, 9, i})}, nil))
 	}
