@@ -76,8 +76,6 @@
 //
 //	bucket   cache     processor    bytes written   merges
 //	20 M      64 MiB   1040-1120 ns    43.6          1
-//	60 M      64 MiB   1570 ns         54.3          2
-//	60 M     128 MiB   1270 ns         42.6          1
 //	20 M     before    2300 ns         86            leveled, 17 compactions a bucket
 //
 // Of that, sealing (Ingest) is 180 to 300 ns and a merge 700 to 900: Pebble's
