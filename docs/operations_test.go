@@ -142,11 +142,11 @@ func TestMetrics(t *testing.T) {
 func TestConstants(t *testing.T) {
 	all := pages(t)
 	for _, c := range []struct{ file, pattern, page, phrase string }{
-		{"kafka/config.go", `&c\.QueueBytes, (\d+)<<20\)`, "docs/operations.md", "at most %s MiB of keys, values and headers a partition"},
-		{"kafka/config.go", `&c\.TotalQueueBytes, (\d+)<<20\)`, "docs/operations.md", "and %s MiB together"},
-		{"kafka/config.go", `&c\.DecompressBytes, (\d+)<<20\)`, "docs/operations.md", "one batch may have %s MiB decompressed"},
-		{"kafka/config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/operations.md", "after a restart within %s s it has its partitions back"},
-		{"kafka/config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/decisions/0005-static-membership.md", "(%s s by default)"},
+		{"kafka/member_config.go", `&c\.QueueBytes, (\d+)<<20\)`, "docs/operations.md", "at most %s MiB of keys, values and headers a partition"},
+		{"kafka/member_config.go", `&c\.TotalQueueBytes, (\d+)<<20\)`, "docs/operations.md", "and %s MiB together"},
+		{"kafka/member_config.go", `&c\.DecompressBytes, (\d+)<<20\)`, "docs/operations.md", "one batch may have %s MiB decompressed"},
+		{"kafka/member_config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/operations.md", "after a restart within %s s it has its partitions back"},
+		{"kafka/member_config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/decisions/0005-static-membership.md", "(%s s by default)"},
 		{"kafka/config.go", `&c\.SettleWait, (\d+)\*time\.Millisecond\)`, "README.md", "for longer than %s ms"},
 		{"kafka/config.go", `&c\.SettleWait, (\d+)\*time\.Millisecond\)`, "docs/decisions/0002-resume-by-commit-metadata.md", "`SettleWait` (%s ms)"},
 		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "docs/operations.md", "its next heartbeat tells it: up to %s s"},

@@ -112,6 +112,27 @@ func (a *assignment) isKilled() bool {
 	return a.killed
 }
 
+// gauges of an assignment: see PartitionStats.
+type gauges struct {
+	state                                     State
+	paused                                    bool
+	queued, queuedBytes, next, committed, lag int64
+}
+
+func (a *assignment) gauges() gauges {
+	g := gauges{
+		state: State(a.state_.Load()), paused: a.full.Load() == paused,
+		queued: a.queue.records.Load(), queuedBytes: a.queue.bytes.Load(), committed: a.committed.Load(), lag: -1,
+	}
+	a.mu.Lock()
+	g.next = a.task.nextLocked()
+	a.mu.Unlock()
+	if high := a.highWater.Load(); high >= 0 {
+		g.lag = max(0, high-g.next)
+	}
+	return g
+}
+
 // feed hands over what one fetch brought. Called by the poll loop.
 func (a *assignment) feed(records []*kgo.Record, bound int64) {
 	a.mu.Lock()
@@ -187,7 +208,7 @@ func (a *assignment) run() {
 	}
 }
 
-// errKilled ends run without a word: whoever killed the assignment knows.
+// errKilled ends run without a word: whoever killed the assignment, or drains it, knows. What handle was given is not done.
 var errKilled = errors.New("killed")
 
 func (a *assignment) failed(err error) {
@@ -200,7 +221,7 @@ func (a *assignment) failed(err error) {
 // finished: drained.
 func (a *assignment) next() (chunk []*kgo.Record, unsent, finished bool) {
 	a.mu.Lock()
-	chunk = a.queue.take(chunkRecords, chunkBytes)
+	chunk = a.queue.take(a.m.cfg.ChunkRecords, a.m.cfg.ChunkBytes)
 	was := a.full.Load()
 	relief := len(chunk) == 0 || was != notFull && a.queue.bytes.Load() <= enough(a.m.queueBound.Load())/2
 	if relief {
