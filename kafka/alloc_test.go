@@ -109,6 +109,28 @@ func TestHandlingAllocs(t *testing.T) {
 	}
 }
 
+// TestFilterAllocs: in the steady state a filter allocates nothing, whichever engine call decides.
+func TestFilterAllocs(t *testing.T) {
+	w := newWorld(t, 1)
+	e, err := engine.Open("data", w.engineOptions())
+	require.NoError(t, err)
+	defer e.Close()
+	f := w.newFilter(e, nil)
+	records := make([]*kgo.Record, 2000)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: testIn, Partition: int32(i / 1000), Offset: int64(i % 1000), Key: []byte{byte(i), byte(i >> 8)}, Timestamp: time.UnixMilli(1)}
+	}
+	passed, err := f.Filter(records, nil)
+	require.NoError(t, err)
+	require.Len(t, passed, 2000)
+	require.Zero(t, testing.AllocsPerRun(20, func() {
+		if passed, err = f.Filter(records, passed[:0]); err != nil || len(passed) != 2000 {
+			panic(err)
+		}
+	}))
+	f.Close()
+}
+
 // TestPoolAllocs: what comes back is handed out again.
 func TestPoolAllocs(t *testing.T) {
 	p := newRecordPool()

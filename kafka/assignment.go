@@ -2,13 +2,10 @@ package kafka
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"noecho/engine"
 )
 
 const (
@@ -36,11 +33,7 @@ type assignment struct {
 
 	last position // protected by member.commitMu: what Kafka last acknowledged; next -1: nothing yet
 
-	// Owned by run.
-	arena    []byte
-	keyed    []bool // which records of the chunk have a key
-	recs     []engine.Record
-	verdicts []engine.Verdict
+	checker // owned by run
 
 	state_    atomic.Uint32 // State
 	full      atomic.Uint32 // fullness: the poll loop raises it, run lowers it, both under mu
@@ -238,26 +231,7 @@ func (a *assignment) next() (chunk []*kgo.Record, unsent, finished bool) {
 	return chunk, unsent, finished
 }
 
-// check extracts the keys of a chunk and asks for the verdicts, one for each record that has a key.
+// check decides a chunk: see checker.
 func (a *assignment) check(chunk []*kgo.Record) error {
-	cfg := &a.m.cfg
-	a.arena, a.keyed, a.recs = a.arena[:0], a.keyed[:0], a.recs[:0]
-	for _, r := range chunk {
-		ok := false
-		if !r.Attrs.IsControl() {
-			var key []byte
-			if key, a.arena, ok = cfg.Key.borrow(a.arena, r); ok {
-				a.recs = append(a.recs, engine.Record{Key: key, Offset: r.Offset, Timestamp: timestamp(r)})
-			} else if cfg.OnMissingKey == MissingFail {
-				return &MissingKeyError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: cfg.Key.String()}
-			}
-		}
-		a.keyed = append(a.keyed, ok)
-	}
-	verdicts, err := a.state.Check(a.recs, a.verdicts[:0])
-	a.verdicts = verdicts
-	if err != nil {
-		return fmt.Errorf("kafka: %s/%d: check: %w", cfg.Input, a.part, err)
-	}
-	return nil
+	return a.checker.check(a.m.cfg.Key, a.m.cfg.OnMissingKey, a.state, chunk)
 }

@@ -144,7 +144,9 @@ func (w *world) ruin(rng *rand.Rand, b *book, n int) {
 	}
 }
 
-func skipping(cfg *ConsumerConfig) { cfg.OnError, cfg.SessionTimeout = OnErrorSkip, 300*time.Millisecond }
+func skipping(cfg *ConsumerConfig) {
+	cfg.OnError, cfg.SessionTimeout = OnErrorSkip, 300*time.Millisecond
+}
 
 // TestSkip: the copy behind a record that is given up takes its place, wherever it lies: in the same chunk, fed later, or
 // behind another copy that fails too. The ones behind that copy are dropped.

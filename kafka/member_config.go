@@ -39,7 +39,7 @@ func (c *memberConfig) ensureDefaults(id string) {
 	def(&c.ChunkRecords, chunkRecords)
 	def(&c.ChunkBytes, chunkBytes)
 	if c.Key == nil {
-		c.Key = &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
+		c.Key = defaultKey()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
