@@ -152,7 +152,7 @@ func TestConstants(t *testing.T) {
 		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "docs/operations.md", "its next heartbeat tells it: up to %s s"},
 		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "README.md", "until its next heartbeat is answered (%s s)"},
 		{"kafka/client.go", `FetchMaxBytes\(max\((\d+)<<20`, "docs/operations.md", "fetches up to %s MiB a broker ahead"},
-		{"kafka/worker.go", `chunkRecords = (\d+)`, "docs/architecture.md", "takes up to %s records"},
+		{"kafka/assignment.go", `chunkRecords = (\d+)`, "docs/architecture.md", "takes up to %s records"},
 		{"kafka/producer.go", `brokerInflight = 2(\n)`, "docs/architecture.md", "at most two a broker"},
 		{"engine/shard.go", `const chunkRecords = (\d+)`, "docs/architecture.md", "in chunks of %s under the partition's lock"},
 		{"engine/options.go", `&o\.WALBytes, (\d+)\*o\.SegmentBytes`, "docs/operations.md", "(%s segments in use,"},

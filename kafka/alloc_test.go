@@ -51,9 +51,11 @@ func TestWorkerAllocs(t *testing.T) {
 	compressor, err := kgo.DefaultCompressor(kgo.SnappyCompression())
 	require.NoError(t, err)
 	for _, spec := range []string{"payload", "key", "header:id"} {
-		r := &Relay{cfg: RelayConfig{Key: key(t, spec)}}
+		r := &Relay{}
+		r.member.cfg.Key = key(t, spec)
 		r.batchLimit.Store(1 << 30)
-		w := &worker{r: r, state: allUnique{}, resume: resume{there: -1}, open: -1, wake: make(chan struct{}, 1)}
+		a := &assignment{m: &r.member, state: allUnique{}, resume: resume{there: -1}, wake: make(chan struct{}, 1)}
+		w := &worker{assignment: a, r: r, open: -1}
 		w.build = builder{prefix: []byte(sourcePrefix("orders", 0)), compressor: compressor}
 		value, id, headers := make([]byte, 100), []byte("id"), []kgo.RecordHeader{{Key: "id", Value: []byte("1")}}
 		records := make([]kgo.Record, n)
@@ -65,7 +67,7 @@ func TestWorkerAllocs(t *testing.T) {
 			}
 			w.queue.push(fetched)
 			for chunk := w.queue.take(chunkRecords, chunkBytes); len(chunk) > 0; chunk = w.queue.take(chunkRecords, chunkBytes) {
-				if err := w.relay(chunk); err != nil {
+				if err := w.handle(chunk); err != nil {
 					panic(err)
 				}
 			}

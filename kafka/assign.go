@@ -17,57 +17,44 @@ import (
 // The client calls assigned, then fetched, then adjust for new partitions; revoked or lost when they go. It never calls
 // two of them at once, but Run may stop at the same time.
 
-// assigned claims the engine's state of each new partition and makes its worker. No record comes before adjust.
-func (r *Relay) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
-	for _, part := range parts[r.cfg.Input] {
-		state, err := r.store.Partition(r.cfg.Input, part)
+// assigned claims the engine's state of each new partition and starts its goroutine. No record comes before adjust.
+func (m *member) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	for _, part := range parts[m.cfg.Input] {
+		state, err := m.store.Partition(m.cfg.Input, part)
 		if err != nil {
-			r.fail(fmt.Errorf("kafka: %s/%d: claim the state: %w", r.cfg.Input, part, err))
+			m.fail(fmt.Errorf("kafka: %s/%d: claim the state: %w", m.cfg.Input, part, err))
 			return
 		}
-		w := r.newWorker(part, state)
-		r.mu.Lock()
-		stopping := r.mu.stopping
+		a := m.newAssignment(part, state)
+		m.mu.Lock()
+		stopping := m.mu.stopping
 		if !stopping {
-			r.mu.workers[part] = w
+			m.mu.assigned[part] = a
 		}
-		r.shareMemory(len(r.mu.workers))
-		r.mu.Unlock()
+		m.shareMemory(len(m.mu.assigned))
+		m.mu.Unlock()
 		if stopping {
 			_ = state.Close()
 			return
 		}
-		go w.run()
+		go a.run()
 	}
-}
-
-func (r *Relay) newWorker(part int32, state partition) *worker {
-	w := &worker{
-		r: r, part: part, state: state, open: -1, lastOut: -1, last: position{next: -1},
-		lane: &lane{partition: part},
-		wake: make(chan struct{}, 1), ready: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
-	}
-	w.lane.acked, w.lane.split = w.acked, w.split
-	w.highWater.Store(-1)
-	w.committed.Store(-1)
-	w.build = builder{prefix: []byte(sourcePrefix(r.cfg.Input, part)), compressor: r.compressor}
-	return w
 }
 
 // fetched notes what the group has committed for the new partitions.
-func (r *Relay) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (m *member) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i := range resp.Groups {
 		for _, topic := range resp.Groups[i].Topics { // the input only: we subscribe to nothing else
 			for _, p := range topic.Partitions {
-				w := r.mu.workers[p.Partition]
-				if w == nil || p.ErrorCode != 0 {
+				a := m.mu.assigned[p.Partition]
+				if a == nil || p.ErrorCode != 0 {
 					continue
 				}
-				w.group = committedOffset{offset: max(p.Offset, -1)}
+				a.group = committedOffset{offset: max(p.Offset, -1)}
 				if p.Metadata != nil {
-					w.group.meta, w.group.ours = parseMetadata(*p.Metadata, p.Offset)
+					a.group.meta, a.group.ours = parseMetadata(*p.Metadata, p.Offset)
 				}
 			}
 		}
@@ -76,44 +63,44 @@ func (r *Relay) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetch
 }
 
 // adjust says where each new partition starts, and sends the restore on its way. The start follows from the two
-// committed offsets alone; what the output holds is read in the background, while the first records are fetched.
-func (r *Relay) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+// committed offsets alone; what else the role must find out is read in the background, while the first records are fetched.
+func (m *member) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(r.stop, cancel)()
-	spans, err := r.inputSpans(ctx, slices.Collect(maps.Keys(offsets[r.cfg.Input])))
+	defer context.AfterFunc(m.stop, cancel)()
+	spans, err := m.inputSpans(ctx, slices.Collect(maps.Keys(offsets[m.cfg.Input])))
 	if err != nil {
 		if ctx.Err() == nil {
-			r.fail(err)
+			m.fail(err)
 		}
 		return nil, err
 	}
-	latest, err := r.startLatest(ctx)
+	latest, err := m.startLatest(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.fail(err)
+			m.fail(err)
 		}
 		return nil, err
 	}
-	var restoring []*worker
-	for part := range offsets[r.cfg.Input] {
-		r.mu.Lock()
-		w := r.mu.workers[part]
-		r.mu.Unlock()
-		if w == nil {
+	var restoring []*assignment
+	for part := range offsets[m.cfg.Input] {
+		m.mu.Lock()
+		a := m.mu.assigned[part]
+		m.mu.Unlock()
+		if a == nil {
 			continue // stopping
 		}
-		if err := r.begin(w, spans[part], latest); err != nil {
-			r.fail(err)
+		if err := m.begin(a, spans[part], latest); err != nil {
+			m.fail(err)
 			return nil, err
 		}
-		offsets[r.cfg.Input][part] = kgo.NewOffset().At(w.resume.start).WithEpoch(-1)
-		restoring = append(restoring, w)
+		offsets[m.cfg.Input][part] = kgo.NewOffset().At(a.resume.start).WithEpoch(-1)
+		restoring = append(restoring, a)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(restoring) > 0 && !r.mu.stopping {
-		r.running.Go(func() { r.restoreAll(restoring) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(restoring) > 0 && !m.mu.stopping {
+		m.running.Go(func() { m.role.restoreAll(restoring) })
 	}
 	return offsets, nil
 }
@@ -121,28 +108,28 @@ func (r *Relay) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Off
 // startLatest says whether a partition that nobody knows starts at its end. That is meant for a group that is new. Once
 // the group has an offset for any partition of the input, an unknown one was added to the topic later, and what came in
 // before the group heard of it must not be passed over.
-func (r *Relay) startLatest(ctx context.Context) (bool, error) {
-	if r.cfg.StartAt != StartLatest {
+func (m *member) startLatest(ctx context.Context) (bool, error) {
+	if m.cfg.StartAt != StartLatest {
 		return false, nil
 	}
 	for try := 0; ; try++ {
-		offsets, err := kadm.NewClient(r.cl).FetchOffsets(ctx, r.cfg.Group)
+		offsets, err := kadm.NewClient(m.cl).FetchOffsets(ctx, m.cfg.Group)
 		switch {
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		case err == nil, errors.Is(err, kerr.GroupIDNotFound):
-			for _, known := range offsets[r.cfg.Input] {
+			for _, known := range offsets[m.cfg.Input] {
 				if known.Err == nil && known.At >= 0 {
 					return false, nil
 				}
 			}
 			return true, nil
-		case r.fatalGroup(err) != nil:
-			return false, r.fatalGroup(err)
+		case m.fatalGroup(err) != nil:
+			return false, m.fatalGroup(err)
 		case permanent(err):
-			return false, r.coordinatorError(err)
+			return false, m.coordinatorError(err)
 		}
-		r.warnAgain(try, "offsets of the group: trying again", 0, err)
+		m.warnAgain(try, "offsets of the group: trying again", 0, err)
 		select {
 		case <-time.After(restoreRetryPause):
 		case <-ctx.Done():
@@ -152,13 +139,13 @@ func (r *Relay) startLatest(ctx context.Context) (bool, error) {
 }
 
 // begin decides where a partition starts, within what its log holds.
-func (r *Relay) begin(w *worker, log span, latest bool) error {
-	state := w.state.Committed()
-	w.plan = decide(w.group, state)
-	start := w.plan.start
-	if w.group.offset < 0 && state >= 0 {
-		r.log.Warn("the group has no offset, but the data directory has handled this partition: it goes on there, and start_at is not used",
-			"topic", r.cfg.Input, "partition", w.part, "group", r.cfg.Group, "offset", state)
+func (m *member) begin(a *assignment, log span, latest bool) error {
+	state := a.state.Committed()
+	a.plan = decide(a.group, state)
+	start := a.plan.start
+	if a.group.offset < 0 && state >= 0 {
+		m.log.Warn("the group has no offset, but the data directory has handled this partition: it goes on there, and start_at is not used",
+			"topic", m.cfg.Input, "partition", a.part, "group", m.cfg.Group, "offset", state)
 	}
 	switch {
 	case start < 0 && latest:
@@ -166,106 +153,106 @@ func (r *Relay) begin(w *worker, log span, latest bool) error {
 	case start < 0:
 		start = log.start
 	case start > log.end:
-		return &OffsetError{Topic: r.cfg.Input, Partition: w.part, Offset: start, Start: log.start, End: log.end}
+		return &OffsetError{Topic: m.cfg.Input, Partition: a.part, Offset: start, Start: log.start, End: log.end}
 	case start < log.start:
-		r.log.Warn("retention has removed records that were never relayed", "topic", r.cfg.Input, "partition", w.part, "from", start, "to", log.start)
+		m.log.Warn("retention has removed records that were never handled", "topic", m.cfg.Input, "partition", a.part, "from", start, "to", log.start)
 		start = log.start
 	}
-	w.resume = resume{start: start, state: state, there: -1, input: log}
-	w.mu.Lock()
-	w.handled = start
-	w.mu.Unlock()
+	a.resume = resume{start: start, state: state, there: -1, input: log}
+	a.mu.Lock()
+	a.handled = start
+	a.mu.Unlock()
 	return nil
 }
 
 // revoked drains the partitions, commits, and lets them go; all within the rebalance timeout.
-func (r *Relay) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
-	if err := r.release(ctx, parts[r.cfg.Input], true); err != nil {
-		r.fail(err)
+func (m *member) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
+	if err := m.release(ctx, parts[m.cfg.Input], true); err != nil {
+		m.fail(err)
 	}
 }
 
 // lost gives up partitions that another member may own by now: what is under way is dropped, nothing is written and
 // nothing committed. A commit tick that is under way is cancelled first: with the next generation's membership it would
 // otherwise go through, and put another owner's partition back.
-func (r *Relay) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
-	r.mu.Lock()
-	if r.mu.cancelTick != nil {
-		r.mu.cancelTick()
+func (m *member) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	m.mu.Lock()
+	if m.mu.cancelTick != nil {
+		m.mu.cancelTick()
 	}
-	r.mu.Unlock()
-	r.log.Warn("partitions lost", "topic", r.cfg.Input, "partitions", parts[r.cfg.Input])
-	if err := r.release(context.Background(), parts[r.cfg.Input], false); err != nil {
-		r.fail(err)
+	m.mu.Unlock()
+	m.log.Warn("partitions lost", "topic", m.cfg.Input, "partitions", parts[m.cfg.Input])
+	if err := m.release(context.Background(), parts[m.cfg.Input], false); err != nil {
+		m.fail(err)
 	}
 }
 
-// release ends the workers of the partitions. With drain what is under way is finished and committed.
-func (r *Relay) release(ctx context.Context, parts []int32, drain bool) error {
-	r.releaseMu.Lock()
-	defer r.releaseMu.Unlock()
-	var workers []*worker
-	r.mu.Lock()
+// release ends the assignments of the partitions. With drain what is under way is finished and committed.
+func (m *member) release(ctx context.Context, parts []int32, drain bool) error {
+	m.releaseMu.Lock()
+	defer m.releaseMu.Unlock()
+	var as []*assignment
+	m.mu.Lock()
 	for _, part := range parts {
-		if w := r.mu.workers[part]; w != nil {
-			workers = append(workers, w)
+		if a := m.mu.assigned[part]; a != nil {
+			as = append(as, a)
 		}
 	}
-	r.mu.Unlock()
-	if len(workers) == 0 {
+	m.mu.Unlock()
+	if len(as) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RebalanceTimeout/2)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.RebalanceTimeout/2)
 	defer cancel()
-	r.stopWorkers(ctx, workers, drain)
+	m.stopAll(ctx, as, drain)
 
-	r.commitMu.Lock()
-	defer r.commitMu.Unlock()
+	m.commitMu.Lock()
+	defer m.commitMu.Unlock()
 	var err error
-	if drain && r.broken.Err() == nil {
-		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RebalanceTimeout/4)
-		err = r.commitWorkers(commit, workers, true)
+	if drain && m.broken.Err() == nil {
+		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.RebalanceTimeout/4)
+		err = m.commitAll(commit, as, true)
 		cancel()
 	}
-	for _, w := range workers {
-		r.forget(w)
+	for _, a := range as {
+		m.forget(a)
 	}
 	return err
 }
 
-// stopWorkers returns when all workers have returned: drained, or killed when that is wanted, not possible, or late.
-func (r *Relay) stopWorkers(ctx context.Context, workers []*worker, drain bool) {
-	for _, w := range workers {
-		if drain && w.restored() {
-			w.drain()
+// stopAll returns when all goroutines of the assignments have returned: drained, or killed when that is wanted, not possible, or late.
+func (m *member) stopAll(ctx context.Context, as []*assignment, drain bool) {
+	for _, a := range as {
+		if drain && a.restored() {
+			a.drain()
 		} else {
-			w.kill()
+			a.kill()
 		}
 	}
-	for _, w := range workers {
+	for _, a := range as {
 		select {
-		case <-w.done:
+		case <-a.done:
 		case <-ctx.Done():
-			r.log.Warn("not drained in time: what the output took in meanwhile is found again at the next start",
-				"topic", r.cfg.Input, "partition", w.part)
-		case <-r.broken.Done(): // what is under way may never be acknowledged
+			m.log.Warn("not drained in time: what was under way is found out, or done again, at the next start",
+				"topic", m.cfg.Input, "partition", a.part)
+		case <-m.broken.Done(): // what is under way may never be acknowledged
 		}
-		w.kill()
-		<-w.done
+		a.kill()
+		<-a.done
 	}
 }
 
-// forget removes a worker whose goroutine has returned. Called with commitMu held.
-func (r *Relay) forget(w *worker) {
-	r.mu.Lock()
-	delete(r.mu.workers, w.part)
-	w.count.addTo(&r.mu.totals)
-	r.shareMemory(len(r.mu.workers))
-	r.mu.Unlock()
-	if w.full.Swap(notFull) == paused {
-		r.resumeFetch(w) // the client remembers a pause beyond the assignment
+// forget removes an assignment whose goroutine has returned. Called with commitMu held.
+func (m *member) forget(a *assignment) {
+	m.mu.Lock()
+	delete(m.mu.assigned, a.part)
+	m.role.gone(a)
+	m.shareMemory(len(m.mu.assigned))
+	m.mu.Unlock()
+	if a.full.Swap(notFull) == paused {
+		m.resumeFetch(a) // the client remembers a pause beyond the assignment
 	}
-	if err := w.state.Close(); err != nil {
-		r.log.Warn("close of the partition's state", "topic", r.cfg.Input, "partition", w.part, "cause", err)
+	if err := a.state.Close(); err != nil {
+		m.log.Warn("close of the partition's state", "topic", m.cfg.Input, "partition", a.part, "cause", err)
 	}
 }

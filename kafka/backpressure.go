@@ -33,9 +33,9 @@ const (
 )
 
 // pushBack returns when it is time to poll. Called by the poll loop, with rebalances allowed.
-func (r *Relay) pushBack(ctx context.Context) {
+func (m *member) pushBack(ctx context.Context) {
 	for {
-		wait, starving := r.crowding()
+		wait, starving := m.crowding()
 		if !wait {
 			return
 		}
@@ -44,7 +44,7 @@ func (r *Relay) pushBack(ctx context.Context) {
 			late = time.After(starvingPause)
 		}
 		select {
-		case <-r.relief:
+		case <-m.relief:
 		case <-ctx.Done():
 			return
 		case <-late:
@@ -54,13 +54,13 @@ func (r *Relay) pushBack(ctx context.Context) {
 }
 
 // crowding pauses the queues at their bound, and says whether others are crowded and whether some have no work.
-func (r *Relay) crowding() (wait, starving bool) {
-	bound := r.queueBound.Load()
-	for _, w := range r.workers() {
-		switch size := w.queue.bytes.Load(); {
-		case w.full.Load() == crowded && size >= bound:
-			r.pauseFetch(w)
-		case w.full.Load() == crowded:
+func (m *member) crowding() (wait, starving bool) {
+	bound := m.queueBound.Load()
+	for _, a := range m.assignments() {
+		switch size := a.queue.bytes.Load(); {
+		case a.full.Load() == crowded && size >= bound:
+			m.pauseFetch(a)
+		case a.full.Load() == crowded:
 			wait = true
 		case size == 0:
 			starving = true
@@ -69,53 +69,48 @@ func (r *Relay) crowding() (wait, starving bool) {
 	return wait, starving
 }
 
-// relieved is told by a worker that its queue is down to a quarter of its bound and what it was before, or that it is empty.
-func (r *Relay) relieved(w *worker, was uint32) {
+// relieved is told by an assignment that its queue is down to a quarter of its bound and what it was before, or that it is empty.
+func (m *member) relieved(a *assignment, was uint32) {
 	if was == paused {
-		r.resumeFetch(w)
+		m.resumeFetch(a)
 		return
 	}
 	select {
-	case r.relief <- struct{}{}:
+	case m.relief <- struct{}{}:
 	default:
 	}
 }
 
 // pauseFetch pauses a partition that is crowded. pauseMu is held over the mark and the call: a worker that sees the
 // mark and wants to resume waits for it, so its resume cannot come before the pause and leave the partition paused for ever.
-func (r *Relay) pauseFetch(w *worker) {
-	r.pauseMu.Lock()
-	defer r.pauseMu.Unlock()
-	w.mu.Lock()
-	pause := w.full.Load() == crowded && !w.draining && !w.killed
+func (m *member) pauseFetch(a *assignment) {
+	m.pauseMu.Lock()
+	defer m.pauseMu.Unlock()
+	a.mu.Lock()
+	pause := a.full.Load() == crowded && !a.draining && !a.killed
 	if pause {
-		w.full.Store(paused)
+		a.full.Store(paused)
 	}
-	w.mu.Unlock()
+	a.mu.Unlock()
 	if pause {
-		r.cl.PauseFetchPartitions(map[string][]int32{r.cfg.Input: {w.part}})
-		r.pauses.Add(1)
+		m.cl.PauseFetchPartitions(map[string][]int32{m.cfg.Input: {a.part}})
+		m.pauses.Add(1)
 	}
 }
 
 // resumeFetch undoes a pause, unless the queue has filled and was paused again since the worker looked: then the resume
 // comes too late, and the worker, which sees that mark the next time, will make another.
-func (r *Relay) resumeFetch(w *worker) {
-	r.pauseMu.Lock()
-	defer r.pauseMu.Unlock()
-	if w.full.Load() != paused {
-		r.cl.ResumeFetchPartitions(map[string][]int32{r.cfg.Input: {w.part}})
+func (m *member) resumeFetch(a *assignment) {
+	m.pauseMu.Lock()
+	defer m.pauseMu.Unlock()
+	if a.full.Load() != paused {
+		m.cl.ResumeFetchPartitions(map[string][]int32{m.cfg.Input: {a.part}})
 	}
 }
 
-// shareMemory divides what all queues may hold among n partitions, and makes their batches smaller where they are many:
-// each partition holds up to half a dozen, open, pending and spare. Many small ones share a request.
-func (r *Relay) shareMemory(n int) {
-	share := r.cfg.TotalQueueBytes / int64(max(1, n))
-	r.queueBound.Store(max(1, min(r.cfg.QueueBytes, share)))
-	limit := min(int64(r.cfg.BatchBytes), max(64<<10, share/8))
-	if known := r.maxMessage.Load(); known > 0 {
-		limit = min(limit, known)
-	}
-	r.batchLimit.Store(limit)
+// shareMemory divides what all queues may hold among n partitions.
+func (m *member) shareMemory(n int) {
+	share := m.cfg.TotalQueueBytes / int64(max(1, n))
+	m.queueBound.Store(max(1, min(m.cfg.QueueBytes, share)))
+	m.role.share(share)
 }

@@ -13,16 +13,16 @@ import (
 )
 
 // commitLoop commits what is done, once an interval, until ctx ends.
-func (r *Relay) commitLoop(ctx context.Context) {
-	tick := time.NewTicker(r.cfg.CommitInterval)
+func (m *member) commitLoop(ctx context.Context) {
+	tick := time.NewTicker(m.cfg.CommitInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := r.commitTick(ctx); err != nil && ctx.Err() == nil {
-				r.fail(err)
+			if err := m.commitTick(ctx); err != nil && ctx.Err() == nil {
+				m.fail(err)
 				return
 			}
 		}
@@ -30,57 +30,57 @@ func (r *Relay) commitLoop(ctx context.Context) {
 }
 
 // commitTick commits all partitions once. Lost partitions cancel it: see lost.
-func (r *Relay) commitTick(ctx context.Context) error {
-	r.commitMu.Lock()
-	defer r.commitMu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.RebalanceTimeout/4)
+func (m *member) commitTick(ctx context.Context) error {
+	m.commitMu.Lock()
+	defer m.commitMu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.RebalanceTimeout/4)
 	defer cancel()
-	r.mu.Lock()
-	r.mu.cancelTick = cancel
-	r.mu.Unlock()
-	return r.commitWorkers(ctx, r.workers(), false)
+	m.mu.Lock()
+	m.mu.cancelTick = cancel
+	m.mu.Unlock()
+	return m.commitAll(ctx, m.assignments(), false)
 }
 
-// commitWorkers makes durable and then commits what each worker has done: first the marks of all partitions, which wait
+// commitAll makes durable and then commits what each assignment has done: first the marks of all partitions, which wait
 // for one fsync together, then the offsets, in one request. In that order an offset that Kafka holds is never ahead of
 // the marks; marks ahead of the offset do no harm. Called with commitMu held.
 //
-// stopped says that the workers have returned: where nothing is left under way the commit says "clean". A failed offset
+// stopped says that their goroutines have returned: where nothing is left under way the commit says "clean". A failed offset
 // commit is no error: the next one carries a later offset. Only what cannot pass is returned.
-func (r *Relay) commitWorkers(ctx context.Context, workers []*worker, stopped bool) error {
-	at := make(map[int32]position, len(workers))
-	var todo []*worker
-	for _, w := range workers {
-		if !w.restored() {
+func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) error {
+	at := make(map[int32]position, len(as))
+	var todo []*assignment
+	for _, a := range as {
+		if !a.restored() {
 			continue
 		}
-		pos := w.position()
-		pos.meta.clean = stopped && w.isDrained()
-		if pos != w.last {
-			at[w.part] = pos
-			todo = append(todo, w)
+		pos := a.task.position()
+		pos.meta.clean = stopped && a.isDrained()
+		if pos != a.last {
+			at[a.part] = pos
+			todo = append(todo, a)
 		}
 	}
 	if len(todo) == 0 {
 		if stopped {
 			return nil
 		}
-		return r.probe(ctx, workers)
+		return m.probe(ctx, as)
 	}
-	if err := r.commitMarks(ctx, todo, at); err != nil {
+	if err := m.commitMarks(ctx, todo, at); err != nil {
 		return err
 	}
-	return r.commitOffsets(ctx, todo, at)
+	return m.commitOffsets(ctx, todo, at)
 }
 
 // probe asks whether the store is sound, where there is nothing to commit: without traffic its failure would show only with
 // the next record, hours later. One partition speaks for all. A commit below what was committed changes nothing. Called
 // with commitMu held, which keeps the handle open.
-func (r *Relay) probe(ctx context.Context, workers []*worker) error {
-	if len(workers) == 0 {
+func (m *member) probe(ctx context.Context, as []*assignment) error {
+	if len(as) == 0 {
 		return nil
 	}
-	if err := workers[0].state.Commit(ctx, -1); err != nil && ctx.Err() == nil {
+	if err := as[0].state.Commit(ctx, -1); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("kafka: the store: %w", err)
 	}
 	return nil
@@ -88,17 +88,17 @@ func (r *Relay) probe(ctx context.Context, workers []*worker) error {
 
 // commitMarks commits to the engine. Not below where it stands (an operator's rewind), and not before anything was
 // handled: the offset an operator chose says nothing about marks.
-func (r *Relay) commitMarks(ctx context.Context, workers []*worker, at map[int32]position) error {
+func (m *member) commitMarks(ctx context.Context, as []*assignment, at map[int32]position) error {
 	var group sync.WaitGroup
-	failed := make([]error, len(workers))
-	for i, w := range workers {
-		next := at[w.part].next
-		if next <= w.resume.state || next <= w.resume.start {
+	failed := make([]error, len(as))
+	for i, a := range as {
+		next := at[a.part].next
+		if next <= a.resume.state || next <= a.resume.start {
 			continue
 		}
 		group.Go(func() {
-			if err := w.state.Commit(ctx, next); err != nil {
-				failed[i] = fmt.Errorf("kafka: %s/%d: commit of the marks below %d: %w", r.cfg.Input, w.part, next, err)
+			if err := a.state.Commit(ctx, next); err != nil {
+				failed[i] = fmt.Errorf("kafka: %s/%d: commit of the marks below %d: %w", m.cfg.Input, a.part, next, err)
 			}
 		})
 	}
@@ -110,36 +110,36 @@ func (r *Relay) commitMarks(ctx context.Context, workers []*worker, at map[int32
 }
 
 // commitOffsets commits to Kafka and notes what it acknowledged.
-func (r *Relay) commitOffsets(ctx context.Context, workers []*worker, at map[int32]position) error {
+func (m *member) commitOffsets(ctx context.Context, as []*assignment, at map[int32]position) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	answers, err := r.requestCommit(ctx, at)
-	r.commits.Add(1)
-	for _, w := range workers {
+	answers, err := m.requestCommit(ctx, at)
+	m.commits.Add(1)
+	for _, a := range as {
 		answer := err
 		if answer == nil {
 			var ok bool
-			if answer, ok = answers[w.part]; !ok {
+			if answer, ok = answers[a.part]; !ok {
 				answer = errNoAnswer
 			}
 		}
 		if answer == nil {
-			w.last = at[w.part]
-			w.committed.Store(at[w.part].next)
+			a.last = at[a.part]
+			a.committed.Store(at[a.part].next)
 			continue
 		}
-		r.commitFailures.Add(1)
-		if fatal := r.fatalGroup(answer); fatal != nil {
+		m.commitFailures.Add(1)
+		if fatal := m.fatalGroup(answer); fatal != nil {
 			return fatal
 		}
-		r.log.Warn("offset commit failed; the next one makes good", "topic", r.cfg.Input, "partition", w.part, "offset", at[w.part].next, "cause", answer)
+		m.log.Warn("offset commit failed; the next one makes good", "topic", m.cfg.Input, "partition", a.part, "offset", at[a.part].next, "cause", answer)
 	}
 	return nil
 }
 
 // requestCommit sends one OffsetCommit with our metadata and returns the answers by partition.
-func (r *Relay) requestCommit(ctx context.Context, at map[int32]position) (map[int32]error, error) {
+func (m *member) requestCommit(ctx context.Context, at map[int32]position) (map[int32]error, error) {
 	offsets := make(map[int32]kgo.EpochOffset, len(at))
 	for part, pos := range at {
 		offsets[part] = kgo.EpochOffset{Epoch: -1, Offset: pos.next}
@@ -155,7 +155,7 @@ func (r *Relay) requestCommit(ctx context.Context, at map[int32]position) (map[i
 	})
 	var failed error
 	answers := make(map[int32]error, len(at))
-	r.cl.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{r.cfg.Input: offsets},
+	m.cl.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.cfg.Input: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 			if failed = err; err != nil {
 				return
@@ -171,20 +171,20 @@ func (r *Relay) requestCommit(ctx context.Context, at map[int32]position) (map[i
 }
 
 // fatalGroup returns the error to stop with where the group's word cannot pass by itself, else nil.
-func (r *Relay) fatalGroup(err error) error {
+func (m *member) fatalGroup(err error) error {
 	if errors.Is(err, kerr.FencedInstanceID) {
-		return &FencedError{InstanceID: r.cfg.InstanceID, Err: err}
+		return &FencedError{InstanceID: m.cfg.InstanceID, Err: err}
 	}
 	for final, hint := range map[*kerr.Error]string{
-		kerr.GroupAuthorizationFailed:  "allow the relay's user READ on the group",
-		kerr.TopicAuthorizationFailed:  "allow the relay's user READ on the input and WRITE on the output",
-		kerr.InvalidSessionTimeout:     fmt.Sprintf("the relay asks for %v: let the broker's group.min.session.timeout.ms and group.max.session.timeout.ms allow that", r.cfg.SessionTimeout),
-		kerr.InconsistentGroupProtocol: "the group has members of another kind; give the relay a group of its own",
+		kerr.GroupAuthorizationFailed:  "allow noecho's user READ on the group",
+		kerr.TopicAuthorizationFailed:  "allow noecho's user READ on the topic it reads and WRITE on the one it writes",
+		kerr.InvalidSessionTimeout:     fmt.Sprintf("noecho asks for %v: let the broker's group.min.session.timeout.ms and group.max.session.timeout.ms allow that", m.cfg.SessionTimeout),
+		kerr.InconsistentGroupProtocol: "the group has members of another kind; give noecho a group of its own",
 		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 128 or more",
 		kerr.InvalidGroupID:            "give the group another name",
 	} {
 		if errors.Is(err, final) {
-			return &GroupError{Group: r.cfg.Group, Err: err, Hint: hint}
+			return &GroupError{Group: m.cfg.Group, Err: err, Hint: hint}
 		}
 	}
 	return nil

@@ -102,6 +102,17 @@ func def[T comparable](field *T, value T) {
 	}
 }
 
+// member returns the part of it that the group's half needs.
+func (c *RelayConfig) member() memberConfig {
+	return memberConfig{
+		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt,
+		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
+		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
+		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes, Logger: c.Logger,
+	}
+}
+
 // validate collects every violation.
 func (c *RelayConfig) validate() error {
 	var problems []string

@@ -163,7 +163,7 @@ func TestCrashWhileCatchingUp(t *testing.T) {
 	w.feed(history(rand.New(rand.NewPCG(3, 3)), 1, 5000)...)
 	l := w.prepare(nil, nil)
 	var commits atomic.Int64
-	l.relay.cfg.CommitInterval = patience // so that no commit comes before all is in the output
+	l.relay.member.cfg.CommitInterval = patience // so that no commit comes before all is in the output
 	l.start()
 	w.eventually("all in the output", l.idle)
 	l.die(100, 1)

@@ -17,16 +17,18 @@
 //
 // # Who owns what
 //
+//   - A member does what any consumer of a group has to do here, and knows nothing of what becomes of the records. Its role (the
+//     relay) and, for each assignment, its task (the worker) do.
 //   - The poll loop (Run's goroutine) feeds the queues, pauses partitions, and lets rebalances happen between polls.
-//   - A worker owns its builder and its lane's sequence numbers. What others look at (queue, pending, open, handled, lastOut)
-//     is under worker.mu, taken for moments only.
+//   - An assignment's goroutine owns what its task works with: the worker's builder and its lane's sequence numbers. What
+//     others look at (queue, pending, open, handled, lastOut) is under assignment.mu, taken for moments only.
 //   - The producer owns a batch from enqueue to acked.
-//   - A fetched record is the worker's from the queue on, until relay has recycled its chunk: then its memory is the
+//   - A fetched record is the worker's from the queue on, until handle has recycled its chunk: then its memory is the
 //     client's again (recordPool), and nobody may hold on to the record, its key or its value.
 //   - The commit loop, the restore's claim and a revocation commit under commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
-//   - A handle of the engine belongs to the worker, and is closed by release after the worker's goroutine has returned.
+//   - A handle of the engine belongs to the assignment, and is closed by release after the assignment's goroutine has returned.
 //
 // # Exactly the originals
 //

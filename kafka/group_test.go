@@ -92,8 +92,8 @@ func TestLost(t *testing.T) {
 	var commits atomic.Int64
 	l := w.start(&hooks{before: func(int32, int64) error { commits.Add(1); return nil }}, quick)
 	require.NoError(t, stuck.Wait(t.Context(), 2))
-	w.eventually("a worker", func() bool { return len(l.relay.workers()) == 1 })
-	first := l.relay.workers()[0]
+	w.eventually("a worker", func() bool { return len(l.relay.assignments()) == 1 })
+	first := l.relay.assignments()[0]
 	expired := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: testGroup, Err: kerr.UnknownMemberID})
 	require.NoError(t, expired.Wait(t.Context(), 1))
 	<-first.done

@@ -44,21 +44,21 @@ func (r *Relay) Preflight(ctx context.Context) error {
 
 // checkGroup asks for the group's offsets. A cluster nobody has committed to yet makes the topic for them at this very
 // question, and says for some seconds that there is no coordinator: that passes, and is waited for.
-func (r *Relay) checkGroup(ctx context.Context, adm *kadm.Client) error {
+func (m *member) checkGroup(ctx context.Context, adm *kadm.Client) error {
 	for {
-		_, err := adm.FetchOffsets(ctx, r.cfg.Group)
+		_, err := adm.FetchOffsets(ctx, m.cfg.Group)
 		if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
 			return nil
 		}
-		if fatal := r.fatalGroup(err); fatal != nil {
+		if fatal := m.fatalGroup(err); fatal != nil {
 			return fatal
 		}
 		if !kerr.IsRetriable(err) {
-			return r.coordinatorError(err)
+			return m.coordinatorError(err)
 		}
 		select {
 		case <-ctx.Done():
-			return r.coordinatorError(err)
+			return m.coordinatorError(err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -94,7 +94,7 @@ func partitionsOf(ctx context.Context, adm *kadm.Client, topic, missing string) 
 		return 0, &TopicError{Topic: topic, Err: errors.New("it does not exist"), Hint: missing}
 	case errors.As(err, &word):
 		return 0, &TopicError{Topic: topic, Err: err,
-			Hint: "check the name and the rights of the relay's user (DESCRIBE and READ on both topics, WRITE on the output)"}
+			Hint: "check the name and the rights of noecho's user (DESCRIBE and READ on both topics, WRITE on the output)"}
 	}
 	return 0, &BrokerError{Err: err}
 }
@@ -149,6 +149,6 @@ func messageLimits(ctx context.Context, adm *kadm.Client, topics ...string) (map
 }
 
 // coordinatorError says that the group's offsets cannot be had, for a reason that is no setting of ours.
-func (r *Relay) coordinatorError(err error) error {
-	return &GroupError{Group: r.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
+func (m *member) coordinatorError(err error) error {
+	return &GroupError{Group: m.cfg.Group, Err: err, Hint: "check that the cluster's group coordinator is up"}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// queue holds the fetched records of a partition until its worker takes them, in the slices that the client made: no
-// copy, no allocation a record. Protected by worker.mu; the gauges are written under it and read by anyone.
+// queue holds the fetched records of a partition until its assignment takes them, in the slices that the client made: no
+// copy, no allocation a record. Protected by assignment.mu; the gauges are written under it and read by anyone.
 //
 // Records hold on to the decompressed batch they came in. What is counted is their own memory (memoryOf), so memory held can
 // exceed the bound where few records of large batches wait; batches are bounded by DecompressBytes.

@@ -30,13 +30,13 @@ func TestLateResume(t *testing.T) {
 	cl, err := kgo.NewClient()
 	require.NoError(t, err)
 	defer cl.Close()
-	r := &Relay{cl: cl, cfg: RelayConfig{Input: testIn}}
-	w := &worker{r: r, part: 3}
-	w.full.Store(crowded)
-	r.pauseFetch(w)
-	r.relieved(w, paused) // of an earlier pause
+	m := &member{cl: cl, cfg: memberConfig{Input: testIn}}
+	a := &assignment{m: m, part: 3}
+	a.full.Store(crowded)
+	m.pauseFetch(a)
+	m.relieved(a, paused) // of an earlier pause
 	require.Equal(t, []int32{3}, cl.PauseFetchPartitions(nil)[testIn])
-	w.full.Store(notFull)
-	r.relieved(w, paused)
+	a.full.Store(notFull)
+	m.relieved(a, paused)
 	require.Empty(t, cl.PauseFetchPartitions(nil)[testIn])
 }

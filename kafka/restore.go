@@ -4,23 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
-	restoreRetryPause = 200 * time.Millisecond // between two tries whose cause of failure may pass
-	settleTries       = 25                     // until it is taken that others write to the output all the time
-	restoreParallel   = 8                      // output partitions read at a time
+	settleTries     = 25 // until it is taken that others write to the output all the time
+	restoreParallel = 8  // output partitions read at a time
 )
 
-// restoreAll carries out the plans of newly assigned partitions and lets their workers run, each as soon as it can. It
-// tries again with those whose cause of failure may pass, and gives up when the relay stops; partitions that go meanwhile
-// are left out.
-func (r *Relay) restoreAll(workers []*worker) {
+// restoreAll implements role: it looks for what of the new partitions is in the output already.
+func (r *Relay) restoreAll(as []*assignment) {
 	cl, err := kgo.NewClient(r.cfg.Client...)
 	if err != nil {
 		r.fail(&ConfigError{Problems: []string{"client: " + err.Error()}})
@@ -28,35 +23,16 @@ func (r *Relay) restoreAll(workers []*worker) {
 	}
 	defer cl.Close()
 	tail := &tailReader{cl: cl, top: &topology{cl: cl, topic: r.cfg.Output}, decompress: kgo.DefaultDecompressor()}
-	for try := 0; r.stop.Err() == nil; try++ {
-		workers = slices.DeleteFunc(workers, (*worker).isKilled)
-		if len(workers) == 0 {
-			return
-		}
-		left, err := r.restore(r.stop, tail, workers, try >= settleTries)
-		if r.stop.Err() != nil {
-			return
-		}
-		if final(err) {
-			r.fail(err)
-			return
-		}
-		if workers = left; len(left) == 0 {
-			return
-		}
-		r.warnAgain(try, "restore: trying again", len(left), err)
-		select {
-		case <-time.After(restoreRetryPause):
-		case <-r.stop.Done():
-		}
-	}
+	r.retryRestore(as, func(ctx context.Context, as []*assignment, try int) ([]*assignment, error) {
+		return r.restore(ctx, tail, as, try >= settleTries)
+	})
 }
 
 // restore lets the workers run that it can, and returns the others, with the worst of their causes.
-func (r *Relay) restore(ctx context.Context, tail *tailReader, workers []*worker, moving bool) (left []*worker, cause error) {
-	found, left, cause := r.findTails(ctx, tail, workers, moving)
+func (r *Relay) restore(ctx context.Context, tail *tailReader, as []*assignment, moving bool) (left []*assignment, cause error) {
+	found, notFound, cause := r.findTails(ctx, tail, workersOf(as), moving)
 	if len(found) == 0 || final(cause) {
-		return left, cause
+		return assignmentsOf(notFound), cause
 	}
 	id, epoch, err := r.producer.newID(ctx)
 	if err == nil {
@@ -64,13 +40,13 @@ func (r *Relay) restore(ctx context.Context, tail *tailReader, workers []*worker
 		err = r.producer.top.refresh(ctx, version)
 	}
 	if err != nil {
-		return workers, worse(cause, err)
+		return as, worse(cause, err)
 	}
 	for _, w := range found {
 		w.lane.producerID, w.lane.epoch = id, epoch
 	}
-	unclaimed, err := r.claim(ctx, found)
-	return append(left, unclaimed...), worse(cause, err)
+	unclaimed, err := r.claim(ctx, assignmentsOf(found))
+	return append(assignmentsOf(notFound), unclaimed...), worse(cause, err)
 }
 
 // findTails fills in what of each partition is in the output already; left are those of which it could not find out.
@@ -161,44 +137,4 @@ func (r *Relay) checkSource(ctx context.Context, w *worker) error {
 		return &SourceError{Input: r.cfg.Input, Output: r.cfg.Output, Partition: w.part, Source: s.there, End: s.input.end}
 	}
 	return nil
-}
-
-// claim commits the starts of the partitions whose plan asks for it, and lets those workers run that need none or whose
-// claim Kafka has acknowledged; it returns the others. Nothing may be produced before: see decide.
-func (r *Relay) claim(ctx context.Context, workers []*worker) (left []*worker, err error) {
-	r.commitMu.Lock()
-	defer r.commitMu.Unlock()
-	at := make(map[int32]position)
-	var claimed, ready []*worker
-	for _, w := range workers {
-		switch {
-		case w.isKilled():
-		case w.plan.claim:
-			at[w.part] = w.position()
-			claimed = append(claimed, w)
-		default:
-			ready = append(ready, w)
-		}
-	}
-	if len(claimed) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, r.cfg.RebalanceTimeout/4)
-		defer cancel()
-		r.mu.Lock()
-		r.mu.cancelTick = cancel
-		r.mu.Unlock()
-		err = r.commitOffsets(ctx, claimed, at)
-	}
-	for _, w := range claimed {
-		if w.last == at[w.part] {
-			ready = append(ready, w)
-			continue
-		}
-		left = append(left, w)
-		err = worse(err, fmt.Errorf("kafka: %s/%d: the claim of offset %d was not acknowledged", r.cfg.Input, w.part, at[w.part].next))
-	}
-	for _, w := range ready {
-		w.state_.Store(uint32(StateRunning))
-		close(w.ready)
-	}
-	return left, err
 }

@@ -43,7 +43,7 @@ func TestDecide(t *testing.T) {
 func TestPositionIsOneStatement(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type stored struct{ source, out int64 }
-		w := &worker{r: &Relay{}, open: -1, lastOut: -1, wake: make(chan struct{}, 1)}
+		w := &worker{assignment: &assignment{wake: make(chan struct{}, 1)}, r: &Relay{}, open: -1, lastOut: -1}
 		there := rapid.Int64Range(-1, 30).Draw(t, "there")
 		w.resume = resume{start: 0, state: 0, there: there, low: 100, end: 100 + there + 1}
 		var log []stored // of the output: first what was there
@@ -336,7 +336,7 @@ func TestForeignRecordsInTheOutput(t *testing.T) {
 	}
 	foreign(5)
 	l := w.prepare(nil, nil)
-	l.relay.cfg.CommitInterval = patience // nothing committed but the claim
+	l.relay.member.cfg.CommitInterval = patience // nothing committed but the claim
 	l.start()
 	w.eventually("all in the output", l.idle)
 	l.die(0, 1)

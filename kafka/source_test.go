@@ -20,7 +20,7 @@ func TestForgedSourceInTheInput(t *testing.T) {
 		w := newWorld(t, 1)
 		w.feed(forged(0, "a", "orders/0/2"), rec(0, "b", "1"))
 		l := w.prepare(nil, brief)
-		l.relay.cfg.CommitInterval = patience // nothing committed but the claim
+		l.relay.member.cfg.CommitInterval = patience // nothing committed but the claim
 		l.start()
 		w.eventually("all in the output", l.idle)
 		l.die(0, 1)

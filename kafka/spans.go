@@ -164,12 +164,12 @@ func listLogEnds(ctx context.Context, broker *kgo.Broker, top *topology, parts [
 
 // inputSpans lists the input's partitions, and tries again while the cause of a failure may pass. An error would do worse
 // than take time: the client answers it by giving up every partition it has.
-func (r *Relay) inputSpans(ctx context.Context, parts []int32) (map[int32]span, error) {
-	top := &topology{cl: r.cl, topic: r.cfg.Input}
+func (m *member) inputSpans(ctx context.Context, parts []int32) (map[int32]span, error) {
+	top := &topology{cl: m.cl, topic: m.cfg.Input}
 	spans := make(map[int32]span, len(parts))
 	for try := 0; ; try++ {
 		var cause error
-		for part, answer := range listSpans(ctx, r.cl, top, parts) {
+		for part, answer := range listSpans(ctx, m.cl, top, parts) {
 			if answer.err == nil {
 				spans[part] = answer.span
 			}
@@ -184,7 +184,7 @@ func (r *Relay) inputSpans(ctx context.Context, parts []int32) (map[int32]span, 
 		case permanent(cause):
 			return nil, cause
 		}
-		r.warnAgain(try, "offsets of the input: trying again", len(parts), cause)
+		m.warnAgain(try, "offsets of the input: trying again", len(parts), cause)
 		select {
 		case <-time.After(restoreRetryPause):
 		case <-ctx.Done():
@@ -201,7 +201,7 @@ func worse(a, b error) error {
 	return a
 }
 
-// final says whether the relay has to stop with err.
+// final says whether the member has to stop with err.
 func final(err error) bool {
 	var group *GroupError
 	var fenced *FencedError
@@ -210,8 +210,8 @@ func final(err error) bool {
 }
 
 // warnAgain logs a passing failure, but not each of many.
-func (r *Relay) warnAgain(try int, what string, partitions int, cause error) {
+func (m *member) warnAgain(try int, what string, partitions int, cause error) {
 	if try%25 == 0 {
-		r.log.Warn(what, "topic", r.cfg.Input, "partitions", partitions, "tries", try+1, "cause", cause)
+		m.log.Warn(what, "topic", m.cfg.Input, "partitions", partitions, "tries", try+1, "cause", cause)
 	}
 }

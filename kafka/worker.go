@@ -1,10 +1,7 @@
 package kafka
 
 import (
-	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,83 +9,24 @@ import (
 	"noecho/engine"
 )
 
-const (
-	chunkRecords = 1024      // decided together, so that the engine can look several keys up at a time,
-	chunkBytes   = 128 << 10 // but no more than stay in the cache from the key to the output's batch
-	maxPending   = 4         // sealed batches of a partition that are not acknowledged; beyond that the worker waits
-)
+const maxPending = 4 // sealed batches of a partition that are not acknowledged; beyond that the worker waits
 
-// worker relays one assigned partition: one goroutine takes records from the queue, has them decided, and builds the
-// output's batches. It lives from the assignment to the revocation.
+// worker relays one assigned partition: what its assignment takes from the queue it has decided, and builds the output's
+// batches from what passes.
 type worker struct {
-	// Immutable after assign.
-	r     *Relay
-	part  int32
-	state partition
-	lane  *lane
-	wake  chan struct{} // cap 1: records, an acknowledgement, or drain
-	ready chan struct{} // closed when resume is known
-	quit  chan struct{} // closed by kill
-	done  chan struct{} // closed when run has returned
+	*assignment
 
-	// Written by the callbacks and the restore, one after the other, before ready is closed; then immutable.
-	group  committedOffset
-	plan   plan
-	resume resume
+	// Immutable after newTask.
+	r    *Relay
+	lane *lane
 
-	last position // protected by Relay.commitMu: what Kafka last acknowledged; next -1: nothing yet
+	build builder // owned by run
+	count counters
 
-	// Owned by run.
-	build    builder
-	arena    []byte
-	keyed    []bool // which records of the chunk have a key
-	recs     []engine.Record
-	verdicts []engine.Verdict
-
-	count     counters
-	state_    atomic.Uint32 // State
-	full      atomic.Uint32 // fullness: the poll loop raises it, run lowers it, both under mu
-	highWater atomic.Int64  // of the input, as of the last fetch; -1: not known
-	committed atomic.Int64  // acknowledged by Kafka; -1: none. Written under Relay.commitMu
-
-	mu       sync.Mutex
-	queue    queue    // protected by mu
-	pending  []*batch // protected by mu: sealed, not acknowledged, in order
-	spare    []*batch // protected by mu: acknowledged, for the builder to reuse
-	open     int64    // protected by mu: source offset of the builder's first record; -1: none
-	handled  int64    // protected by mu: below it every record is dropped, in pending, in the builder, or in the output
-	lastOut  int64    // protected by mu: output offset after the last acknowledged record; -1: none in this assignment
-	draining bool     // protected by mu
-	drained  bool     // protected by mu: run has returned with nothing left under way
-	killed   bool     // protected by mu: quit is closed
-}
-
-// restored says whether the worker may run: resume is known and claimed.
-func (w *worker) restored() bool {
-	select {
-	case <-w.ready:
-		return true
-	default:
-		return false
-	}
-}
-
-func (w *worker) isDrained() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.drained
-}
-
-func (w *worker) isKilled() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.killed
-}
-
-// position is a point up to which all is done, and the metadata that goes with it.
-type position struct {
-	next int64
-	meta metadata
+	pending []*batch // protected by mu: sealed, not acknowledged, in order
+	spare   []*batch // protected by mu: acknowledged, for the builder to reuse
+	open    int64    // protected by mu: source offset of the builder's first record; -1: none
+	lastOut int64    // protected by mu: output offset after the last acknowledged record; -1: none in this assignment
 }
 
 // position returns what may be committed now. Both halves are taken under one lock, because they are one statement: every
@@ -111,46 +49,14 @@ func (w *worker) nextLocked() int64 {
 	return w.handled
 }
 
-// feed hands over what one fetch brought. Called by the poll loop.
-func (w *worker) feed(records []*kgo.Record, bound int64) {
-	w.mu.Lock()
-	if !w.draining && !w.killed {
-		w.queue.push(records)
-		if w.queue.bytes.Load() >= enough(bound) && w.full.Load() == notFull {
-			w.full.Store(crowded)
-		}
-	}
-	w.mu.Unlock()
-	w.signal()
-}
+// leftLocked implements task.
+func (w *worker) leftLocked() (underway, unsent bool) { return len(w.pending) > 0, !w.build.empty() }
 
-func (w *worker) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
+// flush implements task.
+func (w *worker) flush() error { return w.seal() }
 
-// drain asks run to leave the queue, finish what is under way, and return.
-func (w *worker) drain() {
-	w.mu.Lock()
-	w.draining = true
-	w.queue.drop()
-	w.mu.Unlock()
-	w.state_.Store(uint32(StateDraining))
-	w.signal()
-}
-
-// kill stops run where it is; nothing more is sent.
-func (w *worker) kill() {
-	w.r.producer.abandon(w.lane)
-	w.mu.Lock()
-	if !w.killed {
-		w.killed = true
-		close(w.quit)
-	}
-	w.mu.Unlock()
-}
+// abandon implements task: what has not been sent never is.
+func (w *worker) abandon() { w.r.producer.abandon(w.lane) }
 
 // acked takes the producer's word that b lies in the output from base on. Called by the producer, in order.
 func (w *worker) acked(b *batch, base int64) {
@@ -167,71 +73,8 @@ func (w *worker) acked(b *batch, base int64) {
 	w.signal()
 }
 
-// run is the worker's goroutine.
-func (w *worker) run() {
-	defer close(w.done)
-	for {
-		select {
-		case <-w.quit:
-			return
-		case <-w.ready:
-		}
-		chunk, idle, finished := w.next()
-		if finished {
-			return
-		}
-		if len(chunk) > 0 {
-			if err := w.relay(chunk); err != nil {
-				w.failed(err)
-				return
-			}
-			continue
-		}
-		if idle && !w.build.empty() {
-			if err := w.seal(); err != nil { // nothing to wait for: send what there is
-				w.failed(err)
-				return
-			}
-			continue
-		}
-		select {
-		case <-w.wake:
-		case <-w.quit:
-			return
-		}
-	}
-}
-
-// errKilled ends run without a word: whoever killed the worker knows.
-var errKilled = errors.New("killed")
-
-func (w *worker) failed(err error) {
-	if !errors.Is(err, errKilled) {
-		w.r.fail(err)
-	}
-}
-
-// next takes the next chunk. idle: if there is none, there is nothing to wait for either. finished: drained.
-func (w *worker) next() (chunk []*kgo.Record, idle, finished bool) {
-	w.mu.Lock()
-	chunk = w.queue.take(chunkRecords, chunkBytes)
-	was := w.full.Load()
-	relief := len(chunk) == 0 || was != notFull && w.queue.bytes.Load() <= enough(w.r.queueBound.Load())/2
-	if relief {
-		w.full.Store(notFull)
-	}
-	idle = w.draining || len(w.pending) == 0
-	finished = w.draining && len(w.pending) == 0 && len(chunk) == 0 && w.build.empty()
-	w.drained = finished
-	w.mu.Unlock()
-	if relief {
-		w.r.relieved(w, was)
-	}
-	return chunk, idle, finished
-}
-
-// relay decides a chunk and builds the output's batches from what passes.
-func (w *worker) relay(chunk []*kgo.Record) error {
+// handle decides a chunk and builds the output's batches from what passes.
+func (w *worker) handle(chunk []*kgo.Record) error {
 	if err := w.check(chunk); err != nil {
 		return err
 	}
@@ -284,29 +127,6 @@ func (w *worker) relay(chunk []*kgo.Record) error {
 	clear(w.recs) // keys hold on to what was fetched, and the next chunk of a quiet partition may be hours away
 	for _, r := range chunk {
 		r.Recycle() // its memory is the client's for the next fetch: nothing may hold on to the record, its key or its value
-	}
-	return nil
-}
-
-// check extracts the keys of a chunk and asks for the verdicts, one for each record that has a key.
-func (w *worker) check(chunk []*kgo.Record) error {
-	w.arena, w.keyed, w.recs = w.arena[:0], w.keyed[:0], w.recs[:0]
-	for _, r := range chunk {
-		ok := false
-		if !r.Attrs.IsControl() {
-			var key []byte
-			if key, w.arena, ok = w.r.cfg.Key.borrow(w.arena, r); ok {
-				w.recs = append(w.recs, engine.Record{Key: key, Offset: r.Offset, Timestamp: timestamp(r)})
-			} else if w.r.cfg.OnMissingKey == MissingFail {
-				return &MissingKeyError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: w.r.cfg.Key.String()}
-			}
-		}
-		w.keyed = append(w.keyed, ok)
-	}
-	verdicts, err := w.state.Check(w.recs, w.verdicts[:0])
-	w.verdicts = verdicts
-	if err != nil {
-		return fmt.Errorf("kafka: %s/%d: check: %w", w.r.cfg.Input, w.part, err)
 	}
 	return nil
 }

@@ -1,0 +1,220 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// member is a member of a consumer group that keeps the rules of this package: state claimed before records come, back
+// pressure, marks durable before offsets, partitions drained before they go. What is done with the records it does not know:
+// that is its role, the relay's or the consumer's, which embeds it.
+type member struct {
+	// Immutable after init.
+	cfg    memberConfig
+	store  store
+	role   role
+	log    *slog.Logger
+	pool   *recordPool   // nil: records are not given back
+	relief chan struct{} // cap 1: some queue is no longer crowded
+
+	// Immutable while run runs.
+	cl        *kgo.Client
+	stop      context.Context // ends when the caller wants Run to end, or on a fatal error
+	running   sync.WaitGroup  // restores and the commit loop
+	connected chan struct{}   // closed when cl is set and the role has heard of it: the client's callbacks wait for it
+
+	broken    context.Context // ends with the first fatal error, which is its cause
+	breakWith context.CancelCauseFunc
+
+	queueBound     atomic.Int64 // bytes a queue may hold: the share of one partition
+	commits        atomic.Int64
+	commitFailures atomic.Int64
+	pauses         atomic.Int64
+
+	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu.
+	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
+	commitMu  sync.Mutex // held over every commit: they must not overtake each other, nor outlive an assignment
+	pauseMu   sync.Mutex // held over pausing and resuming
+	mu        struct {
+		sync.Mutex
+		assigned   map[int32]*assignment // partitions of the input
+		stopping   bool                  // no new assignments
+		cancelTick context.CancelFunc
+		ran        bool
+	}
+}
+
+// role is what a member is there for.
+type role interface {
+	// joining is told of the client before anything comes of it: its callbacks wait. Called by run.
+	joining(cl *kgo.Client)
+	// newTask makes the task of a new assignment. Called by the client's callback.
+	newTask(a *assignment) task
+	// restoreAll finds out what has to be known before the records of new assignments can be handled, and lets them run,
+	// by way of retryRestore and claim. It has a goroutine of its own.
+	restoreAll(as []*assignment)
+	// gone is told of an assignment whose goroutine has returned. Called with member.mu held.
+	gone(a *assignment)
+	// share is told how many bytes each partition may hold. Called with member.mu held, or by init.
+	share(bytes int64)
+	// leaving ends what the role has started with the client, which is closed after. Called by run.
+	leaving()
+}
+
+// memberConfig is what a member needs to know, whatever its role; see RelayConfig for the fields.
+type memberConfig struct {
+	Client                           []kgo.Opt
+	Hooks                            []kgo.Hook
+	Input, Group, InstanceID         string
+	Key                              *KeyExtractor
+	OnMissingKey                     MissingKey
+	StartAt                          StartAt
+	CommitInterval                   time.Duration
+	SessionTimeout, RebalanceTimeout time.Duration
+	QueueBytes, TotalQueueBytes      int64
+	FetchPartitionBytes              int32
+	DecompressBytes                  int64
+	Logger                           *slog.Logger
+}
+
+// init makes the member; the role calls it once.
+func (m *member) init(cfg memberConfig, s store, r role) {
+	m.cfg, m.store, m.role, m.log = cfg, s, r, cfg.Logger
+	m.relief, m.connected = make(chan struct{}, 1), make(chan struct{})
+	m.mu.assigned = make(map[int32]*assignment)
+	m.broken, m.breakWith = context.WithCancelCause(context.Background())
+	m.shareMemory(1)
+}
+
+// fail stops the member with its first fatal error.
+func (m *member) fail(err error) { m.breakWith(err) }
+
+// errRanBefore: what a run leaves behind is not fit for another.
+var errRanBefore = errors.New("kafka: Run was called before; make a new one")
+
+// run does the work of Run: see there. begin is called before the client is made.
+func (m *member) run(ctx context.Context, begin func(stop context.Context)) error {
+	m.mu.Lock()
+	again := m.mu.ran
+	m.mu.ran = true
+	m.mu.Unlock()
+	if again {
+		return errRanBefore
+	}
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.broken, cancel)()
+	m.stop = stop
+
+	begin(stop)
+	if err := m.connect(); err != nil {
+		return err
+	}
+	m.running.Go(func() { m.commitLoop(stop) })
+	m.poll(stop)
+	err := m.shutdown()
+	if fatal := context.Cause(m.broken); fatal != nil {
+		return fatal
+	}
+	return err
+}
+
+// connect makes the client, which joins the group at once.
+func (m *member) connect() error {
+	cl, err := kgo.NewClient(m.options()...)
+	if err != nil {
+		return &ConfigError{Problems: []string{"client: " + err.Error()}}
+	}
+	m.cl = cl
+	m.role.joining(cl)
+	close(m.connected)
+	return nil
+}
+
+// poll feeds the assignments until stop ends.
+func (m *member) poll(stop context.Context) {
+	for stop.Err() == nil {
+		m.pushBack(stop)
+		fetches := m.cl.PollFetches(stop)
+		bound := m.queueBound.Load()
+		fetches.EachError(func(topic string, part int32, err error) { m.fetchError(stop, topic, part, err) })
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if len(p.Records) == 0 && p.HighWatermark == 0 {
+				return
+			}
+			m.mu.Lock()
+			a := m.mu.assigned[p.Partition]
+			m.mu.Unlock()
+			if a != nil {
+				a.highWater.Store(p.HighWatermark)
+				a.feed(p.Records, bound)
+			}
+		})
+		m.cl.AllowRebalance()
+	}
+}
+
+// fetchError sorts what a poll may bring: the client retries by itself what passes and tells it only for the log.
+func (m *member) fetchError(stop context.Context, topic string, part int32, err error) {
+	if stop.Err() != nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	if fatal := m.fatalGroup(err); fatal != nil {
+		m.fail(fatal)
+		return
+	}
+	var session *kgo.ErrGroupSession
+	if errors.As(err, &session) {
+		m.log.Warn("group session ended; joining again", "group", m.cfg.Group, "cause", err)
+		return
+	}
+	var loss *kgo.ErrDataLoss
+	var large *kgo.ErrDecompressTooLarge
+	switch {
+	case errors.As(err, &large):
+		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
+			Hint: fmt.Sprintf("batches of more than %d bytes after decompression are not read: have the producer close its batches earlier (batch.size), "+
+				"or move the group past this one with the usual tool", m.cfg.DecompressBytes)})
+	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
+		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
+			Hint: "records were removed before they were read (retention, or an unclean leader election); restart to go on at what is left, and give the topic more retention"})
+	case permanent(err):
+		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err), Hint: "check that the topic exists and noecho's user may READ it"})
+	default:
+		m.log.Warn("fetch", "topic", topic, "partition", part, "cause", err)
+	}
+}
+
+// shutdown ends all that run has started. After a fatal error nothing is drained.
+func (m *member) shutdown() error {
+	m.mu.Lock()
+	m.mu.stopping = true
+	parts := make([]int32, 0, len(m.mu.assigned))
+	for part := range m.mu.assigned {
+		parts = append(parts, part)
+	}
+	m.mu.Unlock()
+	err := m.release(context.Background(), parts, m.broken.Err() == nil)
+	m.role.leaving()
+	m.running.Wait()
+	m.cl.CloseAllowingRebalance() // a static member does not leave: the partitions wait for its return
+	return err
+}
+
+func (m *member) assignments() []*assignment {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	as := make([]*assignment, 0, len(m.mu.assigned))
+	for _, a := range m.mu.assigned {
+		as = append(as, a)
+	}
+	return as
+}
