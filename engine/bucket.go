@@ -103,7 +103,7 @@ func (s *shard) empties(b *bucket) {
 	s.bare = slices.DeleteFunc(s.bare, func(t *table) bool { return t.bucket == b.num })
 	for _, t := range b.tables {
 		if t.sealed {
-			t.release()
+			s.dead = append(s.dead, t)
 		} // else the keeper has it, or will skip it: it releases the table
 	}
 	b.tables = nil

@@ -77,15 +77,13 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 		}
 		n := min(len(recs), chunkRecords)
 		var err error
-		s.waiting.Add(1)
-		s.mu.Lock()
-		s.waiting.Add(-1)
+		s.lockCheck()
 		if p.closed {
 			err = ErrClosed
 		} else {
 			dst, err = s.checkChunk(recs[:n], dst)
 		}
-		s.mu.Unlock()
+		s.unlockCheck()
 		if err != nil {
 			return dst, err
 		}

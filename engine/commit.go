@@ -68,7 +68,7 @@ func (p *Partition) start(next int64) (Ticket, error) {
 }
 
 // CommitWait returns when the marks of a commit that this partition started are on stable storage: only then may its offset be
-// committed to Kafka. Any goroutine may call it, also when the handle was closed meanwhile. Errors and ctx as for Commit.
+// committed to Kafka. It returns later than that while new keys come in faster than the disk takes their tables. Any goroutine may call it, also when the handle was closed meanwhile. Errors and ctx as for Commit.
 func (p *Partition) CommitWait(ctx context.Context, t Ticket) error {
 	s := p.s
 	if t.pos == 0 {
@@ -83,12 +83,13 @@ func (p *Partition) CommitWait(ctx context.Context, t Ticket) error {
 		}
 		return s.e.fail(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lockAfterChecks()
 	// By what is durable, and not by what was started since: a crash may take that back, and what is delivered again then must
 	// find the buckets that it could see.
 	s.durable = max(s.durable, t.next)
 	s.expire()
+	s.mu.Unlock()
+	s.e.pace(ctx)
 	return nil
 }
 

@@ -80,6 +80,9 @@ func (s *shard) discard() {
 	for i := range s.buckets {
 		s.empties(&s.buckets[i])
 	}
+	for _, t := range s.dead {
+		t.release()
+	}
 	for _, t := range s.unsealed {
 		s.e.unsealed.Add(-t.bytes())
 		t.dropTrail(s.e.trails)
@@ -89,5 +92,5 @@ func (s *shard) discard() {
 		s.active.dropTrail(s.e.trails)
 		s.active.release()
 	}
-	s.buckets, s.unsealed, s.active, s.filter = nil, nil, nil, nil
+	s.buckets, s.unsealed, s.dead, s.active, s.filter = nil, nil, nil, nil, nil
 }

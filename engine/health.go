@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"math"
 
@@ -19,6 +20,12 @@ func (e *Engine) healthy() error {
 	return nil
 }
 
+// Back pressure. Tables are filled faster than the disk takes them, and memory is bounded: somebody has to wait. The naive place is
+// Check, which fills the tables; but a Check that waits for a seal takes a hundred milliseconds where it takes microseconds otherwise, in
+// the one goroutine whose records have a deadline. A commit waits for the disk anyway. So it is CommitWait that waits, from half of the
+// way on (pace), and whoever has a bounded number of commits under way is slowed down by that to what the disk takes. Check waits at the end
+// of the way only (admit), where the caller commits rarely.
+
 // admit lets a batch in, or waits while more tables wait for the disk than the memory budget allows.
 func (e *Engine) admit() error {
 	if err := e.healthy(); err != nil {
@@ -36,6 +43,20 @@ func (e *Engine) admit() error {
 		e.room.Wait()
 	}
 	return nil
+}
+
+// pace holds back whose commit is durable while the tables that wait for the disk take more than half of what they may. It gives up when ctx
+// ends or the engine fails: the commit holds all the same.
+func (e *Engine) pace(ctx context.Context) {
+	if e.unsealed.Load() <= e.memory.Load()/4 {
+		return
+	}
+	defer context.AfterFunc(ctx, e.wakeRoom)()
+	e.roomMu.Lock()
+	defer e.roomMu.Unlock()
+	for e.unsealed.Load() > e.memory.Load()/4 && ctx.Err() == nil && e.healthy() == nil {
+		e.room.Wait()
+	}
 }
 
 // clockLimit is the largest timestamp that is believed.

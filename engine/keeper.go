@@ -79,6 +79,7 @@ func (e *Engine) round(ctx context.Context) (more bool, err error) {
 	if err := e.cutDrops(ctx); err != nil {
 		return false, err
 	}
+	e.releaseDead()
 	// Before the bounds: what was just sealed is in the index and in the log, and must not count twice.
 	if err := e.giveBackLog(); err != nil {
 		return false, err
@@ -95,7 +96,7 @@ func (e *Engine) round(ctx context.Context) (more bool, err error) {
 // cutDrops excises dead buckets from the index.
 func (e *Engine) cutDrops(ctx context.Context) error {
 	for _, s := range e.shards() {
-		s.mu.Lock()
+		s.lockAfterChecks()
 		drops := s.drops
 		s.drops = nil
 		s.mu.Unlock()
@@ -110,7 +111,7 @@ func (e *Engine) cutDrops(ctx context.Context) error {
 				drop = e.index.DropTrail
 			}
 			if err := drop(ctx, s.id, uint64(d.from), uint64(d.to)); err != nil {
-				s.mu.Lock()
+				s.lockAfterChecks()
 				s.drops = append(drops, s.drops...)
 				s.mu.Unlock()
 				return err
@@ -133,7 +134,7 @@ func (e *Engine) evict() {
 	limit := e.memory.Load() * 3 / 4
 	over := e.tableBytes() > limit
 	for _, s := range e.shards() {
-		s.mu.Lock()
+		s.lockAfterChecks()
 		n := 0
 		for i := range s.buckets {
 			for _, t := range s.buckets[i].tables {
@@ -162,16 +163,38 @@ func (e *Engine) evict() {
 
 // evictOldest gives back the shard's oldest sealed table.
 func (e *Engine) evictOldest(s *shard) {
-	s.mu.Lock()
+	if t := s.detachOldest(); t != nil {
+		t.release()
+	}
+}
+
+// detachOldest takes the shard's oldest sealed table away from it, so that no Check sees it any more.
+func (s *shard) detachOldest() *table {
+	s.lockAfterChecks()
 	defer s.mu.Unlock()
 	for i := range s.buckets {
 		b := &s.buckets[i]
 		// The tables of a bucket are sealed and planted in order, so the first one is the first that may go.
 		if len(b.tables) > 0 && s.evictable(b.tables[0]) {
-			b.tables[0].release()
+			t := b.tables[0]
 			b.tables = slices.Delete(b.tables, 0, 1)
 			b.cold = true
-			return
+			return t
+		}
+	}
+	return nil
+}
+
+// releaseDead gives back the tables of dead buckets. Not where the bucket dies, in a commit: a table of a million marks has 2,500
+// pages, each a miss, and a Check would wait for the shard's lock meanwhile.
+func (e *Engine) releaseDead() {
+	for _, s := range e.shards() {
+		s.lockAfterChecks()
+		dead := s.dead
+		s.dead = nil
+		s.mu.Unlock()
+		for _, t := range dead {
+			t.release()
 		}
 	}
 }
@@ -198,7 +221,7 @@ func (s *shard) oldest() (position, bool) {
 func (e *Engine) giveBackLog() error {
 	end := e.log.End() // before the shards are looked at: later frames are above it
 	for _, s := range e.shards() {
-		s.mu.Lock()
+		s.lockAfterChecks()
 		if pos, ok := s.oldest(); ok {
 			end = min(end, pos)
 		}
@@ -216,7 +239,7 @@ func (e *Engine) press() (bool, error) {
 	if excess := e.tableBytes() - e.unsealed.Load() - e.memory.Load(); excess > 0 {
 		var all []active
 		for _, s := range e.shards() {
-			s.mu.Lock()
+			s.lockAfterChecks()
 			if s.active != nil && s.active.n > 0 {
 				all = append(all, active{s, s.active.bytes()})
 			}
@@ -251,7 +274,7 @@ type active struct {
 func (e *Engine) holdsLog() (s *shard) {
 	oldest := e.log.End()
 	for _, x := range e.shards() {
-		x.mu.Lock()
+		x.lockAfterChecks()
 		if pos, ok := x.oldest(); ok && pos < oldest {
 			oldest, s = pos, nil
 			if pos == x.firstPos {
@@ -267,7 +290,7 @@ func (e *Engine) holdsLog() (s *shard) {
 }
 
 func (s *shard) freezeLocking() error {
-	s.mu.Lock()
+	s.lockAfterChecks()
 	defer s.mu.Unlock()
 	return s.freeze()
 }

@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"runtime"
-
-	"noecho/bloom"
-)
+import "noecho/bloom"
 
 // Planting: the marks of a frozen table are put into the filter, after the fact and away from Check.
 //
@@ -88,15 +84,6 @@ func (s *shard) tend() bool {
 		apply()
 	}
 	return true
-}
-
-// lockAfterChecks lets a Check that waits for the lock go first. Whoever unlocks and locks again at once mostly gets the lock again, and
-// the other waits for a millisecond, until the mutex takes it away (starvation mode).
-func (s *shard) lockAfterChecks() {
-	for s.waiting.Load() > 0 {
-		runtime.Gosched()
-	}
-	s.mu.Lock()
 }
 
 // planting is what to do next: plant a piece of table in plane, after the filter was given room where hint is not 0.

@@ -64,7 +64,7 @@ type work struct {
 // collect takes the unsealed tables at the front of the queue that fit into one job. The tables are immutable: the
 // keeper reads them without the lock.
 func (s *shard) collect() (w work, marks int) {
-	s.mu.Lock()
+	s.lockAfterChecks()
 	defer s.mu.Unlock()
 	w.s = s
 	if s.dropsTrail() {
@@ -185,7 +185,7 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 // install makes a seal visible to its shard: the tables stay readable, but may be evicted now.
 func (e *Engine) install(w *work) {
 	s := w.s
-	s.mu.Lock()
+	s.lockAfterChecks()
 	defer s.mu.Unlock()
 	s.unsealed = slices.Delete(s.unsealed, 0, len(w.tables))
 	for _, t := range w.tables {
@@ -197,7 +197,7 @@ func (e *Engine) install(w *work) {
 		t.dropTrail(e.trails)
 		if s.find(t.bucket) == nil || t.n == 0 {
 			// A bucket that died meanwhile noted its range for the keeper when it died, whether written by now or not.
-			t.release()
+			s.dead = append(s.dead, t)
 		}
 		for _, f := range t.forgets {
 			s.bury(f)

@@ -32,6 +32,7 @@ type shard struct {
 	partition int32
 
 	waiting atomic.Int32 // Checks that are about to lock mu
+	wanted  atomic.Int32 // others that are: see lockAfterChecks
 	mu      sync.Mutex
 
 	claimed bool
@@ -61,6 +62,7 @@ type shard struct {
 	forgotten map[bucketHash]struct{} // hidden until a seal took them out of the index
 	notes     []bucketHash            // those of them that no frozen table carries yet
 	drops     []dropRange             // bucket ranges the keeper has to cut out of the index
+	dead      []*table                // sealed tables of dead buckets, for the keeper to release: see releaseDead
 
 	// The log. Frames are numbered by seq without gaps; enc holds what is not in a frame yet.
 	enc      wal.Encoder
