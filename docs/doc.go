@@ -13,6 +13,7 @@
 //	docs/semantics.md    the rule
 //	docs/format.md       every byte on disk
 //	docs/operations.md   running it
+//	docs/kafka.md        the library on Kafka
 //	docs/decisions/      why it is as it is
 //
 // go test ./docs -run TestFormat -update writes the dumps anew: for a new format version, and only then.

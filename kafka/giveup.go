@@ -98,6 +98,9 @@ func (h *handling) settle(next int64) error {
 	if _, head := h.state.Coverage(); next < head && len(h.orphan) < maxOrphans {
 		return nil
 	}
+	if h.ctx.Err() != nil {
+		return errKilled // the engine is not told what is not committed
+	}
 	for key := range h.orphan {
 		if err := h.state.Forget([]byte(key)); err != nil {
 			return fmt.Errorf("kafka: %s/%d: forget a key: %w", h.c.cfg.Topic, h.part, err)
