@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"pgregory.net/rapid"
 )
 
@@ -78,6 +79,21 @@ func (l *life) bury2() {
 	_ = l.e.Close()
 }
 
+// expel removes the static members of the group, as an operator does who will not wait for the session.
+func (w *world) expel() {
+	w.t.Helper()
+	info := w.cluster.GroupInfo(testGroup)
+	if info == nil {
+		return
+	}
+	for _, m := range info.Members {
+		if m.InstanceID != nil {
+			_, err := w.adm.LeaveGroup(context.Background(), kadm.LeaveGroup(testGroup).Reason("rewind").InstanceIDs(*m.InstanceID))
+			require.NoError(w.t, err)
+		}
+	}
+}
+
 // requireHandled: of each key the first record that does not fail was handled, at least once, and no other.
 func (w *world) requireHandled(b *book) {
 	w.t.Helper()
@@ -128,6 +144,7 @@ func TestConsumerCrashesAtRandom(t *testing.T) {
 				rapid.SampledFrom([]int{0, 30, 100}).Draw(rt, "unsynced"), rng.Uint64())
 			if part := rng.Int32N(2); len(w.fed[part]) > 0 && rapid.IntRange(0, 3).Draw(rt, "rewind") == 0 {
 				if at, _ := w.committed(part); at > 0 {
+					w.expel()
 					w.vacate()
 					w.reset(part, rng.Int64N(at+1))
 				}

@@ -242,6 +242,45 @@ func TestSkipInARewind(t *testing.T) {
 	require.NotContains(t, b.of(0), int64(202))
 }
 
+// TestSkipInARewindOutlivesACrash: a crash before it is certain who takes the place of a record that was given up repeats the
+// story from there, and the copy ahead gets its chance.
+func TestSkipInARewindOutlivesACrash(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	for i := range 200 {
+		w.feed(rec(0, fmt.Sprint("x", i), fmt.Sprint("x", i)))
+	}
+	w.feed(rec(0, "a", "2"), rec(0, "a", "3"))
+	l := w.consume(newBook().handle, skipping)
+	l.settle()
+	l.stop()
+	w.vacate()
+	w.reset(0, 0)
+
+	b := newBook()
+	b.bad["1"] = true
+	l = w.prepareConsumer(nil, b.handle, skipping)
+	l.c.cfg.Handler = func(ctx context.Context, batch Batch) error {
+		if err := b.handle(ctx, batch); err != nil || batch.Records[0].Offset < 128 {
+			return err
+		}
+		// Two more ticks: were there something to commit behind the record, it would be now.
+		time.Sleep(2 * l.m.cfg.CommitInterval)
+		l.die(100, 1)
+		return nil
+	}
+	l.start()
+	l.bury()
+	at, meta := w.committed(0)
+	require.Zero(t, at)
+	require.Contains(t, meta, "rewound")
+
+	l = w.consume(b.handle, skipping)
+	l.settle()
+	l.stop()
+	require.Equal(t, w.firstGood(0, b), b.set(0))
+}
+
 // TestDeadLetter: the letter carries the record and what is known of its failure, and the record's key is free: sent again,
 // it passes.
 func TestDeadLetter(t *testing.T) {
