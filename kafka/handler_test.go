@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -129,19 +128,6 @@ func (w *world) firstGood(part int32, b *book) (out []int64) {
 		}
 	}
 	return out
-}
-
-// ruin makes one in n of the values fail, for good.
-func (w *world) ruin(rng *rand.Rand, b *book, n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, records := range w.fed {
-		for _, r := range records {
-			if rng.IntN(n) == 0 {
-				b.bad[string(r.Value)] = true
-			}
-		}
-	}
 }
 
 func skipping(cfg *ConsumerConfig) {
