@@ -19,6 +19,8 @@ const maxErrorText = 1024
 // replicas in sync. Key, value and headers are the record's own, the timestamp is now: with the record's, an old one would
 // fall to the retention of the topic before anybody has looked at it.
 //
+// Where it does not return nil, some may still be on their way: the chunk must not be recycled, and is not.
+//
 // It is the client's own producer that writes: an order in which nothing may follow a failure, which the relay's output needs, is
 // not asked for here.
 func (h *handling) writeDeadLetters() error {
@@ -30,9 +32,6 @@ func (h *handling) writeDeadLetters() error {
 			kgo.RecordHeader{Key: attemptsHeader, Value: strconv.AppendInt(nil, int64(h.c.cfg.Retry.Attempts), 10)},
 			kgo.RecordHeader{Key: sourceHeader, Value: strconv.AppendInt([]byte(sourcePrefix(h.c.cfg.Topic, h.part)), r.Offset, 10)})
 		letter := &kgo.Record{Topic: h.c.cfg.DeadLetterTopic, Key: r.Key, Value: r.Value, Headers: headers}
-		if h.c.cfg.Recycle { // the client may hold on to what was sent, after this assignment has given it up
-			letter.Key, letter.Value = slices.Clone(r.Key), slices.Clone(r.Value)
-		}
 		h.c.cl.Produce(h.ctx, letter, func(_ *kgo.Record, err error) { answers <- err })
 	}
 	for range h.passed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,5 +218,47 @@ func TestFilterOffsetCommitFails(t *testing.T) {
 	require.NoError(t, f.CommitOffsets(t.Context(), cl))
 	at, _ := w.committed(0)
 	require.EqualValues(t, 1, at)
+	f.Close()
+}
+
+// TestFilterRevoked: partitions that the group takes away are given back to the engine between two polls, and what comes back goes on.
+func TestFilterRevoked(t *testing.T) {
+	w, b := newWorld(t, 4), newBook()
+	w.feed(history(rand.New(rand.NewPCG(62, 1)), 4, 400)...)
+	e, err := engine.Open("data", w.engineOptions())
+	require.NoError(t, err)
+	defer e.Close()
+	f := w.newFilter(e, nil)
+	claimed := func() (n int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.parts[testIn])
+	}
+	var stop atomic.Bool
+	done := make(chan error, 1)
+	go func() {
+		done <- w.loop(f, func(r *kgo.Record) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.done[r.Partition] = append(b.done[r.Partition], r.Offset)
+			return nil
+		}, stop.Load)
+	}()
+	w.eventually("all claimed", func() bool { return claimed() == 4 })
+	g := w.guest()
+	w.eventually("some given back", func() bool { return claimed() == 2 })
+	g.Close()
+	w.feed(history(rand.New(rand.NewPCG(62, 1)), 4, 600)...) // the same and more
+	w.eventually("all handled", func() bool {
+		for part := range w.parts {
+			if len(b.set(part)) < len(w.firstGood(part, b)) {
+				return false
+			}
+		}
+		return true
+	})
+	stop.Store(true)
+	require.NoError(t, <-done)
+	w.requireHandled(b)
 	f.Close()
 }
