@@ -53,7 +53,8 @@
 //   - The producer owns a batch from enqueue to acked.
 //   - A fetched record is the task's from the queue on, until handle has recycled its chunk: then its memory is the
 //     client's again (recordPool), and nobody may hold on to the record, its key or its value.
-//   - The commit loop, the restore's claim and a revocation commit under commitMu, one at a time.
+//   - The commit loop, the restore's claim, a revocation, and a consumer that has the engine forget keys, commit under
+//     commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
 //   - A handle of the engine belongs to the assignment, and is closed by release after the assignment's goroutine has returned.

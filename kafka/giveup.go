@@ -110,7 +110,10 @@ func (h *handling) settle(next int64) error {
 	// Durable before the position moves on, and in one frame with it: the commit loop might leave this one out (it says nothing
 	// to the engine while the group is behind what the engine has committed), and a crash between the two would deliver
 	// records again whose keys are forgotten.
-	if err := h.state.Commit(h.ctx, next); err != nil {
+	h.m.commitMu.Lock() // one commit of a partition at a time, as everywhere
+	err := h.state.Commit(h.ctx, next)
+	h.m.commitMu.Unlock()
+	if err != nil {
 		if h.ctx.Err() != nil {
 			return errKilled
 		}

@@ -334,7 +334,7 @@ func TestDeadLetterBeforeOffset(t *testing.T) {
 
 // TestOrphansAreBounded: beyond the bound keys are forgotten before the head is reached; the position moves.
 func TestOrphansAreBounded(t *testing.T) {
-	h := &handling{assignment: &assignment{part: 0, state: headState{}}, c: &Consumer{}, ctx: t.Context(), held: 0, orphan: map[string]int64{}}
+	h := &handling{assignment: &assignment{part: 0, m: &member{}, state: headState{}}, c: &Consumer{}, ctx: t.Context(), held: 0, orphan: map[string]int64{}}
 	for i := range maxOrphans - 1 {
 		h.orphan[fmt.Sprint(i)] = int64(i)
 	}
