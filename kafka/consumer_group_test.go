@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,9 +137,15 @@ func TestConsumerBackPressure(t *testing.T) {
 		}
 		return b.handle(ctx, batch)
 	}, func(cfg *ConsumerConfig) { cfg.QueueBytes, cfg.FetchPartitionBytes = 64<<10, 16<<10 })
+	letGo := sync.OnceFunc(func() { close(let) })
+	t.Cleanup(letGo) // whatever fails: Run waits for the handler
 	rng := rand.New(rand.NewPCG(52, 1))
-	for range 10 {
-		w.feed(history(rng, 2, 300)...)
+	for range 60 { // batches of about 15 KB, so that a fetch is not much more than it may be
+		records := history(rng, 2, 30)
+		for _, r := range records {
+			r.Value = append(r.Value, make([]byte, 1000)...)
+		}
+		w.feed(records...)
 	}
 	w.eventually("the other partition is done, and this one paused", func() bool {
 		s := l.c.Stats()
@@ -147,7 +154,7 @@ func TestConsumerBackPressure(t *testing.T) {
 	s := l.c.Stats()
 	require.Positive(t, s.Pauses)
 	require.Less(t, s.Partitions[0].QueuedBytes, int64(200<<10), "the bound, and a fetch")
-	close(let)
+	letGo()
 	l.settle()
 	l.stop()
 	for part := range w.parts {

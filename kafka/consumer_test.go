@@ -210,10 +210,12 @@ func TestConsumerStopFinishes(t *testing.T) {
 		}
 		return b.handle(ctx, batch)
 	}, nil)
+	letGo := sync.OnceFunc(func() { close(let) })
+	t.Cleanup(letGo)
 	<-entered
 	l.cancel()
 	w.eventually("draining", func() bool { s := l.c.Stats(); return len(s.Partitions) == 1 && s.Partitions[0].State == StateDraining })
-	close(let)
+	letGo()
 	l.stop()
 	require.Empty(t, entered)
 	require.Equal(t, offsets(w.originals(0, 0))[:len(b.of(0))], b.of(0))
