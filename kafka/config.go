@@ -42,6 +42,13 @@ type RelayConfig struct {
 	OnMissingKey MissingKey    // default: pass
 	StartAt      StartAt       // default: earliest
 
+	OnDuplicate OnDuplicate // default: drop
+	// DuplicatesTopic takes the duplicates with OnDuplicate topic. It needs as many partitions as the input has.
+	DuplicatesTopic string
+	// Mode is what the relay starts with; default active. Without an Engine (one that cannot be opened) it must be bypass, and
+	// InstanceID must be given.
+	Mode Mode
+
 	// CommitInterval is the time between commits; default 1 s. A restart repeats at most the work of one interval
 	// (reading only: the output's tail is recovered).
 	CommitInterval time.Duration
@@ -72,7 +79,11 @@ type RelayConfig struct {
 }
 
 func (c *RelayConfig) ensureDefaults(id string) {
-	def(&c.InstanceID, "noecho-"+id)
+	if id != "" {
+		def(&c.InstanceID, "noecho-"+id)
+	}
+	def(&c.OnDuplicate, DuplicateDrop)
+	def(&c.Mode, ModeActive)
 	def(&c.OnMissingKey, MissingPass)
 	def(&c.StartAt, StartEarliest)
 	def(&c.CommitInterval, time.Second)
@@ -127,6 +138,10 @@ func (c *RelayConfig) validate() error {
 	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
 		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
 	}
+	if c.InstanceID == "" {
+		problems = append(problems, "instance_id is missing: without a store there is none to take")
+	}
+	problems = append(problems, c.validateDuplicates()...)
 	for _, at := range []struct {
 		name       string
 		value, min int64

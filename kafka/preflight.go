@@ -39,6 +39,9 @@ func (r *Relay) Preflight(ctx context.Context) error {
 	if err := r.checkSizes(ctx, adm); err != nil {
 		return err
 	}
+	if err := r.checkDuplicates(ctx, adm); err != nil {
+		return err
+	}
 	return r.checkGroup(ctx, adm)
 }
 

@@ -17,6 +17,7 @@ type partition interface {
 	Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error)
 	Commit(ctx context.Context, next int64) error
 	Committed() int64
+	TakenInBefore(offset int64) (ms int64, ok bool)
 	Close() error
 }
 
