@@ -1,6 +1,7 @@
 package stamp
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 
@@ -102,13 +103,11 @@ func (f *field) append(parts [][]byte, r *kgo.Record) (_ [][]byte, ok bool) {
 // member, or null, or what is no text (a surrogate without its other half, bytes that are no UTF-8): the languages do not
 // agree on what these decode to, so two producers would not stamp alike.
 //
-// gjson does not check its input, so it is validated first, and looks for a brace even inside a lone string.
+// gjson does not check its input, so it is validated first. And it looks inside a lone string: in "see [7, 8]" there would
+// be a member 0.
 func find(value []byte, path string) []byte {
-	start := 0
-	for start < len(value) && strings.IndexByte(" \t\r\n", value[start]) >= 0 {
-		start++
-	}
-	if start == len(value) || value[start] != '{' && value[start] != '[' || !gjson.ValidBytes(value) {
+	first := bytes.TrimLeft(value, " \t\r\n")
+	if len(first) == 0 || first[0] != '{' && first[0] != '[' || !gjson.ValidBytes(value) {
 		return nil
 	}
 	found := gjson.GetBytes(value, path)

@@ -161,6 +161,8 @@ func cases() (made []vector) {
 	for _, value := range []string{``, ` `, `{"id":1`, `{"id":1} 2`, `"id"`, `"{\"id\":1}"`, `[]`, `[{"id":1}]`, "\t{\"id\":\"x\"}\n", "{\"id\":\"\xff\"}"} {
 		add("json:id", nil, []byte(value))
 	}
+	add("json:0", nil, []byte(`"see [7, 8]"`))
+	add("json:0", nil, []byte(`[7, 8]`))
 	add("json:0.id", nil, []byte(`[{"id":1}]`))
 	return made
 }
