@@ -26,6 +26,13 @@ func TestShownFiles(t *testing.T) {
 		checked++
 	}
 	require.Equal(t, 2, checked)
+
+	_, snippet, ok := strings.Cut(string(page), "```go\n")
+	require.True(t, ok)
+	snippet, _, _ = strings.Cut(snippet, "```")
+	source, err := os.ReadFile("../stamp/example_test.go")
+	require.NoError(t, err)
+	require.Contains(t, string(source), "{\n"+snippet+"}\n")
 }
 
 // TestStampWorkedOut: the bytes that stamping.md shows hash to the id it shows, which is the package's.
