@@ -60,6 +60,10 @@ test-kafka: ## the same end-to-end suite against a real Kafka broker (KAFKA_BROK
 test-stamp: ## Go, Java and Python stamp the same orders on a real Kafka broker; what has no javac or no pip is left out, and said
 	scripts/kafka.sh run $(GO) test -timeout 5m -count=1 -v ./examples/stamp
 
+.PHONY: test-examples
+test-examples: ## examples with modules of their own; the one with PostgreSQL starts it, kills its consumer, counts rows (left out where it is not installed)
+	@for m in examples/*/go.mod; do (set -x; cd $$(dirname $$m); $(GO) test -timeout 10m -count=1 -v ./...); done
+
 .PHONY: kafka-up
 kafka-up: ## start a Kafka broker on free loopback ports, print host:port (scripts/kafka.sh help says more)
 	@scripts/kafka.sh up
@@ -90,6 +94,7 @@ lint: ## gofmt, go vet, staticcheck, in both builds; the project's own rules are
 	$(GO) vet ./...
 	$(GO) vet -tags invariants ./...
 	cd bench && $(GO) vet ./...
+	@for m in examples/*/go.mod; do (set -x; cd $$(dirname $$m); $(GO) vet ./...); done
 	@if $(call install,staticcheck,$(STATICCHECK),honnef.co/go/tools/cmd); then \
 		set -x; $(tools)/staticcheck-$(STATICCHECK) ./... && $(tools)/staticcheck-$(STATICCHECK) -tags invariants ./...; \
 	else \
