@@ -27,7 +27,7 @@ func benchFilter(b *testing.B, kind string, make func(Options) Filter, keys uint
 		f = make(Options{})
 		var hs [256]Hash
 		for p := range Planes {
-			f.Open(p, keys*4/5+1) // sized with a quarter more: the planes end full
+			f.Open(p, keys*6/7+1) // sized with a sixth more: the planes end full
 			for i := uint64(0); i < keys; i += uint64(len(hs)) {
 				for j := range hs {
 					hs[j] = hashOf(uint64(p+1), i+uint64(j))

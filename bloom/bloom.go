@@ -51,11 +51,24 @@ type Filter interface {
 	// planes between the calls are safe. Once done, Count(plane) is 0 and Test reports the plane for no hash.
 	ClearSome(plane, maxBytes int) (done bool)
 
+	// Chain is Plan for a plane that gets keys more than Open was told: it takes room for that many which is of this plane alone, and
+	// small. nil: there is room.
+	Chain(plane int, keys uint64) (apply func())
+
 	// Room is the number of Adds to plane that certainly take no memory.
 	Room(plane int) uint64
 
-	// Count is the number of Adds to plane since it was cleared; a hash added twice counts twice.
+	// Count is the number of Adds to plane since it was cleared; a hash added twice counts twice. Where a gathering or a clearing of the plane
+	// was given up, it is about that.
 	Count(plane int) uint64
+
+	// GatherBegin begins to bring together what a plane has in several places, so that lookups go to one and the memory of the others is
+	// free. false: there is nothing to gather, or no room where the keys would go. The caller then passes all keys that were added to
+	// the plane, in any order, to GatherAdd, and ends with GatherEnd(true); any other end is GatherEnd(false). GatherAdd is false when the
+	// gathering is over before its end, because the filter has changed in between: begin again. Adds to the plane end it, too.
+	GatherBegin(plane int) bool
+	GatherAdd(hs []Hash) bool
+	GatherEnd(complete bool)
 
 	// Bytes is the memory held, in bytes, without small change (headers, slices).
 	Bytes() int64
@@ -92,7 +105,7 @@ const (
 	defaultMinKeys = 256
 	maxMinKeys     = 1 << 20
 
-	growth   = 4   // a layer chained to a full one is this many times larger
+	growth   = 4   // a layer chained to full ones makes room for this many times their keys
 	slackPct = 150 // a layer that is larger than this, in percent of a new one, is replaced at Open
 
 	// maxLayerBits bounds one layer, whatever a hint says: 2^36 bits or slots (64 GiB of slots), or 2^29 where int has 32 bits.
@@ -112,19 +125,19 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// sized is the capacity a new layer gets for hint keys: a quarter more, because the next bucket is rarely smaller than the last
-// one by luck, and an overflow costs a layer of four times the size.
+// sized is the capacity a new layer gets for hint keys: a sixth more, because the next bucket is rarely smaller than the last
+// one by luck, and an overflow costs a line more in every lookup until it is gathered.
 func (o Options) sized(hint uint64) uint64 {
 	hint = min(hint, maxLayerKeys) // also keeps the sum below from overflowing
-	return min(max(hint+hint/4, o.MinKeys), maxLayerKeys)
+	return min(max(hint+hint/6, o.MinKeys), maxLayerKeys)
 }
 
 // fits reports whether a layer with room for that many more keys of a plane, of that many at all, will do for hint keys.
-// It asks for an eighth more than the hint, where a new layer gets a quarter more: with one and the same factor a load that
+// It asks for a twelfth more than the hint, where a new layer gets a sixth more: with one and the same factor a load that
 // rises by 1 % a bucket would chain a layer every bucket, and Test would go through eight of nearly the same size.
 func (o Options) fits(hint, room, capacity uint64) bool {
 	hint = min(hint, maxLayerKeys)
-	need := min(hint+hint/8, maxLayerKeys)
+	need := min(hint+hint/12, maxLayerKeys)
 	return room >= need && capacity <= o.sized(hint)/100*slackPct+slackPct
 }
 

@@ -13,6 +13,10 @@ package bloom
 
 func (f *sliced) ClearSome(plane, maxBytes int) (done bool) {
 	bit := Mask(1) << (uint(plane) % Planes)
+	if g := f.gathering; g != nil && g.plane == plane {
+		f.gatherAbandon()
+	}
+	f.dropNarrow(plane)
 	f.prune(bit) // a layer of this plane alone goes whole
 	budget := max(maxBytes/blockSlots, 1)
 	for i := range f.layers {
@@ -41,6 +45,7 @@ func (l *layer) clearSome(plane, budget int) int {
 	l.cleared[plane] = to
 	if to == len(l.blocks) {
 		l.adds[plane], l.cleared[plane] = 0, 0
+		l.spare &= keep
 	}
 	return to - from
 }

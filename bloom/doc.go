@@ -29,19 +29,21 @@
 // Ring ([NewRing]) is the classic: one filter of github.com/bits-and-blooms/bloom/v3 a plane. At 16 bits a key it has a third of
 // the false positives, for several cache misses more in every plane. It is the rival in tests and benchmarks.
 //
-// Both grow by chaining: a full layer is followed by one four times larger, and Test ORs over the layers (the scalable filter of
-// Almeida et al., IPL 2007, with a fixed ratio). [Filter.Open] sizes the next layer from the last bucket, so a
-// partition at a steady rate has one layer, and old layers go when their planes are clear.
+// Both grow by chaining: full layers are followed by one for three times as many keys, and Test ORs over the layers (the scalable filter of
+// Almeida et al., IPL 2007, with a fixed ratio). What the sliced kind chains is narrow: a bit a slot, of one plane (narrow.go).
+// [Filter.Open] sizes the next layer from the last bucket, and gathering brings what older buckets have in several layers into one,
+// so a partition at a steady rate has one layer. Layers go when their planes are clear, or gathered elsewhere.
 //
 // # File
 //
 // [Save] writes, [Load] reads; little endian. Load trusts nothing: each length is held against the size of the file before
 // memory is taken, and the checksum against every byte.
 //
-//	| "NOECHOBF" 8 | version 2 | kind 1 | bits a key 1 | layers 4 | min keys 8 | tag length 8 | tag |
-//	| layer | layer | ... | CRC-32C (RFC 3720) of all before 4 |
+//	| "NOECHOBF" 8 | version 3 | kind 1 | bits a key 1 | layers 4 | min keys 8 | tag length 8 | tag |
+//	| layer | layer | ... | sliced: narrow layers 8 | narrow layer | ... | CRC-32C (RFC 3720) of all before 4 |
 //
-//	sliced layer: | blocks 8 | capacity 8 | adds of plane 0..7 8x8 | blocks x 256 slots |   oldest first, the last takes the adds
+//	sliced layer: | blocks 8 | capacity 8 | spare planes 8 | adds of plane 0..7 8x8 | blocks x 256 slots |   oldest first, the last takes the adds
+//	narrow layer: | plane 8 | blocks 8 | capacity 8 | adds 8 | blocks x 32 bytes, the lowest bit first |   of a plane, the last takes the adds
 //	ring layer:   | plane 1 | probes 1 | zero 6 | bits 8 | capacity 8 | adds 8 | bits/8 bytes |   by plane, then oldest first
 //
 // The tag is the caller's: what the filter must match to be used (a generation, the map of buckets to planes).
@@ -49,7 +51,8 @@
 // # Who owns what
 //
 //	bloom.go   the interface, options        block.go    slots of one block: test, add, clear
-//	sliced.go  layers, growth, adoption      memory.go   aligned memory (the only unsafe code)
+//	sliced.go  layers, adoption              memory.go   aligned memory (the only unsafe code)
+//	narrow.go  layers of one plane, growth   gather.go   several layers of a plane into one
 //	clear.go   incremental clearing          ring.go     the rival (the only importer of bits-and-blooms)
 //	save.go    encoder                       load.go     decoder
 //	errors.go  every error of the package

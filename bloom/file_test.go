@@ -59,7 +59,7 @@ func requireCorrupt(t *testing.T, file []byte, size int, msg string, args ...any
 func TestGolden(t *testing.T) {
 	forKinds(t, func(t *testing.T, make func(Options) Filter) {
 		f := sample(make)
-		path := filepath.Join("testdata", f.Kind()+".v2.golden")
+		path := filepath.Join("testdata", f.Kind()+".v3.golden")
 		if *update {
 			require.NoError(t, os.MkdirAll("testdata", 0o755))
 			require.NoError(t, os.WriteFile(path, saved(t, f, "golden"), 0o644))
@@ -97,13 +97,34 @@ func TestFileLayout(t *testing.T) {
 	layer := file[35:]
 	require.Equal(t, uint64(3), le.Uint64(layer), "blocks: 600 slots")
 	require.Equal(t, uint64(38), le.Uint64(layer[8:]), "capacity")
-	require.Equal(t, uint64(1), le.Uint64(layer[16+6*8:]), "adds of plane 6")
-	slots := layer[80 : 80+3*256]
+	require.Zero(t, le.Uint64(layer[16:]), "spare planes")
+	require.Equal(t, uint64(1), le.Uint64(layer[24+6*8:]), "adds of plane 6")
+	slots := layer[88 : 88+3*256]
 	require.Equal(t, bytes.Repeat([]byte{1 << 6}, 4), slots[256:260], "the middle block, near half")
 	require.Equal(t, bytes.Repeat([]byte{1 << 6}, 4), slots[384:388], "far half")
-	sum := layer[80+3*256:]
+	require.Zero(t, le.Uint64(layer[88+3*256:]), "narrow layers")
+	sum := layer[88+3*256+8:]
 	require.Len(t, sum, 4)
 	require.Equal(t, crc32.Checksum(file[:len(file)-4], castagnoli), le.Uint32(sum))
+
+	apply := f.Chain(6, 50)
+	apply()
+	for range 38 { // 37 fill the layer
+		f.Add(Hash{Hi: 1 << 63, Lo: 0 | 9<<7 | 127<<14 | 127<<21 | 0<<28 | 8<<35 | 127<<42 | 127<<49}, 6)
+	}
+	file = saved(t, f, "tag")
+	require.Equal(t, uint64(1), le.Uint64(file[35+88+3*256:]), "narrow layers")
+	layer = file[35+88+3*256+8:]
+	require.Equal(t, uint64(6), le.Uint64(layer), "plane")
+	require.Equal(t, uint64(5), le.Uint64(layer[8:]), "blocks: a sixth more than 50 keys, 1160 slots")
+	require.Equal(t, uint64(64), le.Uint64(layer[16:]), "capacity")
+	require.Equal(t, uint64(1), le.Uint64(layer[24:]), "adds")
+	slots = layer[32 : 32+5*32]
+	want := make([]byte, 5*32)
+	want[64], want[65], want[79] = 1, 2, 0x80 // the middle block, near half: slots 0, 9, 127
+	want[80], want[81], want[95] = 1, 1, 0x80 // far half: 0, 8, 127
+	require.Equal(t, want, slots)
+	require.Len(t, layer[32+5*32:], 4)
 
 	g := NewRing(Options{BitsPerKey: 20, MinKeys: 30})
 	g.Add(Hash{Hi: 7, Lo: 0}, 6)
@@ -161,52 +182,75 @@ func TestEveryTruncationIsFound(t *testing.T) {
 	})
 }
 
+// put and set tamper with a file: eight bytes, and one.
+func put(at int, v uint64) func([]byte) {
+	return func(file []byte) { binary.LittleEndian.PutUint64(file[at:], v) }
+}
+
+func set(at int, v byte) func([]byte) { return func(file []byte) { file[at] = v } }
+
+// Where the layers of sample are in its file.
+const (
+	first  = headerBytes
+	second = first + slicedLayerBytes + 1*blockSlots
+	third  = second + slicedLayerBytes + 8*blockSlots + 8 // the narrow one
+)
+
+var forgeries = []struct {
+	kind, field, want string
+	forge             func([]byte)
+}{
+	{KindSliced, "magic", "does not begin with", set(0, 'n')},
+	{KindSliced, "version", "format version 1, this build reads 3", set(8, 1)},
+	{KindSliced, "kind", "kind 3 is none of ours", set(10, 3)},
+	{KindSliced, "bits 0", "out of range", set(11, 0)},
+	{KindSliced, "bits 33", "out of range", set(11, 33)},
+	{KindSliced, "no layer", "without a layer", set(12, 0)},
+	{KindSliced, "layers more", "blocks;", set(12, 4)},
+	{KindSliced, "layers many", "do not fit", set(15, 0xff)},
+	{KindSliced, "layers less", "a narrow layer of plane", set(12, 1)},
+	{KindSliced, "min keys", "out of range", put(16, maxMinKeys+1)},
+	{KindSliced, "min keys 0", "out of range", put(16, 0)},
+	{KindSliced, "tag", "does not fit", put(24, 1<<40)},
+	{KindSliced, "tag overflow", "does not fit", put(24, 1<<64-1)},
+	{KindSliced, "blocks 0", "a layer of 0 blocks", put(first, 0)},
+	{KindSliced, "blocks", "blocks;", put(first, 1<<28)},
+	{KindSliced, "blocks overflow", "blocks;", put(first, 1<<56)},
+	{KindSliced, "capacity 0", "for 0 keys", put(first+8, 0)},
+	{KindSliced, "capacity", "for 33 keys", put(first+8, 33)},
+	{KindSliced, "adds", "has 17 keys in a layer for 16", put(first+24, 17)},
+	{KindSliced, "adds 0, bits", "slots of planes", put(first+24, 0)},
+	{KindSliced, "empty layer", "is not the last", func(file []byte) { clear(file[first+24 : first+88+256]) }},
+	{KindSliced, "spare", "spare planes 10,", put(first+16, 2)},
+	{KindSliced, "all spare", "is not the last", put(first+16, 1|8)},
+	{KindSliced, "last spare", "the last layer has spare", put(second+16, 1<<7)},
+	{KindSliced, "narrow layers", "do not fit", put(third-8, 1<<40)},
+	{KindSliced, "narrow layers more", "does not fit", put(third-8, 2)},
+	{KindSliced, "narrow layers less", "bytes more than the layers take", put(third-8, 0)},
+	{KindSliced, "narrow plane", "a narrow layer of plane 8", put(third, 8)},
+	{KindSliced, "narrow blocks 0", "a narrow layer of 0 blocks", put(third+8, 0)},
+	{KindSliced, "narrow blocks", "blocks;", put(third+8, 1<<28)},
+	{KindSliced, "narrow blocks overflow", "blocks;", put(third+8, 1<<59)},
+	{KindSliced, "narrow capacity 0", "for 0 keys", put(third+16, 0)},
+	{KindSliced, "narrow capacity", "for 200 keys", put(third+16, 200)},
+	{KindSliced, "narrow adds", "keys in a narrow layer for", put(third+24, 49)},
+	{KindRing, "plane", "of plane 8", set(first, 8)},
+	{KindRing, "plane order", "a layer of plane 0 after one of plane 7", set(first, 7)},
+	{KindRing, "probes 0", "0 probes", set(first+1, 0)},
+	{KindRing, "probes", "23 probes", set(first+1, 23)},
+	{KindRing, "reserved", "reserved", set(first+7, 1)},
+	{KindRing, "bits 0", "a layer of 0 bits", put(first+8, 0)},
+	{KindRing, "bits odd", "a layer of 250 bits", put(first+8, 250)},
+	{KindRing, "bits", "bits;", put(first+8, 1<<62)},
+	{KindRing, "capacity 0", "for 0 keys", put(first+16, 0)},
+	{KindRing, "capacity", "for 33 keys", put(first+16, 33)},
+	{KindRing, "adds", "17 keys in a layer for 16", put(first+24, 17)},
+	{KindRing, "empty layer", "is not the last", put(first+24, 0)},
+}
+
 // Files with the right checksum and wrong fields: refused, and before any memory is taken for them.
 func TestForgedFieldsAreRefused(t *testing.T) {
-	put := func(at int, v uint64) func([]byte) {
-		return func(file []byte) { binary.LittleEndian.PutUint64(file[at:], v) }
-	}
-	set := func(at int, v byte) func([]byte) { return func(file []byte) { file[at] = v } }
-	const layer = headerBytes
-	cases := []struct {
-		kind, field, want string
-		forge             func([]byte)
-	}{
-		{KindSliced, "magic", "does not begin with", set(0, 'n')},
-		{KindSliced, "version", "format version 1, this build reads 2", set(8, 1)},
-		{KindSliced, "kind", "kind 3 is none of ours", set(10, 3)},
-		{KindSliced, "bits 0", "out of range", set(11, 0)},
-		{KindSliced, "bits 33", "out of range", set(11, 33)},
-		{KindSliced, "no layer", "without a layer", set(12, 0)},
-		{KindSliced, "layers more", "does not fit", set(12, 4)},
-		{KindSliced, "layers many", "do not fit", set(15, 0xff)},
-		{KindSliced, "layers less", "bytes more than the layers take", set(12, 2)},
-		{KindSliced, "min keys", "out of range", put(16, maxMinKeys+1)},
-		{KindSliced, "min keys 0", "out of range", put(16, 0)},
-		{KindSliced, "tag", "does not fit", put(24, 1<<40)},
-		{KindSliced, "tag overflow", "does not fit", put(24, 1<<64-1)},
-		{KindSliced, "blocks 0", "a layer of 0 blocks", put(layer, 0)},
-		{KindSliced, "blocks", "blocks;", put(layer, 1<<28)},
-		{KindSliced, "blocks overflow", "blocks;", put(layer, 1<<56)},
-		{KindSliced, "capacity 0", "for 0 keys", put(layer+8, 0)},
-		{KindSliced, "capacity", "for 33 keys", put(layer+8, 33)},
-		{KindSliced, "adds", "has 17 keys in a layer for 16", put(layer+16, 17)},
-		{KindSliced, "adds 0, bits", "slots of planes", put(layer+16, 0)},
-		{KindSliced, "empty layer", "is not the last", func(file []byte) { clear(file[layer+16 : layer+80+256]) }},
-		{KindRing, "plane", "of plane 8", set(layer, 8)},
-		{KindRing, "plane order", "a layer of plane 0 after one of plane 7", set(layer, 7)},
-		{KindRing, "probes 0", "0 probes", set(layer+1, 0)},
-		{KindRing, "probes", "23 probes", set(layer+1, 23)},
-		{KindRing, "reserved", "reserved", set(layer+7, 1)},
-		{KindRing, "bits 0", "a layer of 0 bits", put(layer+8, 0)},
-		{KindRing, "bits odd", "a layer of 250 bits", put(layer+8, 250)},
-		{KindRing, "bits", "bits;", put(layer+8, 1<<62)},
-		{KindRing, "capacity 0", "for 0 keys", put(layer+16, 0)},
-		{KindRing, "capacity", "for 33 keys", put(layer+16, 33)},
-		{KindRing, "adds", "17 keys in a layer for 16", put(layer+24, 17)},
-		{KindRing, "empty layer", "is not the last", put(layer+24, 0)},
-	}
-	for _, c := range cases {
+	for _, c := range forgeries {
 		t.Run(c.kind+"/"+c.field, func(t *testing.T) {
 			make := NewSliced
 			if c.kind == KindRing {

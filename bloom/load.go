@@ -135,12 +135,54 @@ func (d *decoder) sliced(h header) (Filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		if i < h.layers-1 && l.planes() == 0 {
+		last := i == h.layers-1
+		if !last && l.planes()&^l.spare == 0 {
 			return nil, d.corrupt("layer %d holds nothing and is not the last", i)
+		}
+		if last && l.spare != 0 {
+			return nil, d.corrupt("the last layer has spare planes, %08b", l.spare)
 		}
 		f.layers = append(f.layers, l)
 	}
+	p, err := d.fixed(8)
+	if err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(p)
+	if n > d.left()/narrowBytes {
+		return nil, d.corrupt("%d narrow layers do not fit into what is left, %d bytes", n, d.left())
+	}
+	for range n {
+		l, err := d.narrow()
+		if err != nil {
+			return nil, err
+		}
+		f.narrow = append(f.narrow, l)
+	}
 	return f, nil
+}
+
+func (d *decoder) narrow() (narrow, error) {
+	var l narrow
+	p, err := d.fixed(narrowBytes)
+	if err != nil {
+		return l, err
+	}
+	plane, n := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
+	l.capacity, l.adds = binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
+	const size = uint64(len(slim{}))
+	switch {
+	case plane >= Planes:
+		return l, d.corrupt("a narrow layer of plane %d", plane)
+	case n == 0 || n > d.left()/size || n > maxLayerBits/blockSlots:
+		return l, d.corrupt("a narrow layer of %d blocks; %d bytes are left", n, d.left())
+	case l.capacity == 0 || l.capacity > n*blockSlots/minBits:
+		return l, d.corrupt("a narrow layer of %d blocks for %d keys", n, l.capacity)
+	case l.adds > l.capacity:
+		return l, d.corrupt("%d keys in a narrow layer for %d", l.adds, l.capacity)
+	}
+	l.plane, l.blocks = int(plane), newSlims(int(n))
+	return l, d.fill(slimBytes(l.blocks))
 }
 
 func (d *decoder) slicedLayer() (layer, error) {
@@ -157,12 +199,17 @@ func (d *decoder) slicedLayer() (layer, error) {
 	if l.capacity == 0 || l.capacity > n*blockSlots/minBits {
 		return l, d.corrupt("a layer of %d blocks for %d keys", n, l.capacity)
 	}
+	spare := binary.LittleEndian.Uint64(p[16:])
 	for i := range l.adds {
-		l.adds[i] = binary.LittleEndian.Uint64(p[16+8*i:])
+		l.adds[i] = binary.LittleEndian.Uint64(p[24+8*i:])
 		if l.adds[i] > l.capacity {
 			return l, d.corrupt("plane %d has %d keys in a layer for %d", i, l.adds[i], l.capacity)
 		}
 	}
+	if spare&^uint64(l.planes()) != 0 {
+		return l, d.corrupt("spare planes %b, keys in planes %08b", spare, l.planes())
+	}
+	l.spare = Mask(spare)
 	l.blocks = newBlocks(int(n))
 	if err := d.fill(blockBytes(l.blocks)); err != nil {
 		return l, err

@@ -15,6 +15,17 @@ func newBlocks(n int) []block {
 	return unsafe.Slice((*block)(unsafe.Pointer(unsafe.SliceData(raw))), n)
 }
 
+// newSlims returns n zero blocks of one plane, two to a line.
+func newSlims(n int) []slim {
+	raw := hugepage.Bytes(n * len(slim{}))
+	return unsafe.Slice((*slim)(unsafe.Pointer(unsafe.SliceData(raw))), n)
+}
+
+// slimBytes shows blocks as bytes; same memory, same life.
+func slimBytes(bs []slim) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(bs))), len(bs)*len(slim{}))
+}
+
 // blockBytes shows blocks as bytes; same memory, same life.
 func blockBytes(bs []block) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(bs))), len(bs)*blockSlots)

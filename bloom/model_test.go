@@ -2,6 +2,8 @@ package bloom
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -60,7 +62,7 @@ func requireSoundSliced(t require.TestingT, f *sliced) {
 	for i := range f.layers {
 		l := &f.layers[i]
 		require.Zero(t, uintptr(unsafe.Pointer(&l.blocks[0]))%lineBytes)
-		require.True(t, l.planes() != 0 || i == len(f.layers)-1, "an empty layer that is not active")
+		require.True(t, l.planes()&^l.spare != 0 || i == len(f.layers)-1, "an empty layer that is not active")
 		var have Mask
 		for b := range l.blocks {
 			in := l.blocks[b].planes()
@@ -71,11 +73,21 @@ func requireSoundSliced(t require.TestingT, f *sliced) {
 				}
 			}
 		}
+		if g := f.gathering; g != nil && g.into == &l.blocks[0] {
+			have &^= 1 << g.plane
+		}
 		require.Zero(t, have&^l.planes(), "bits of a plane without adds")
+		require.Zero(t, l.spare&^l.planes())
 		for p := range Planes {
 			require.LessOrEqual(t, l.adds[p], l.capacity)
 			require.True(t, l.cleared[p] == 0 || f.clearing.Has(p), "a cursor of a plane that is not being cleared")
 		}
+	}
+	require.Zero(t, f.active().spare, "the active layer is where the others' spare planes are")
+	for i := range f.narrow {
+		l := &f.narrow[i]
+		require.Zero(t, uintptr(unsafe.Pointer(&l.blocks[0]))%unsafe.Sizeof(l.blocks[0]))
+		require.LessOrEqual(t, l.adds, l.capacity)
 	}
 }
 
@@ -85,6 +97,10 @@ type modelled struct {
 	keys  [Planes]map[uint64]bool // the keys that Test must report
 	adds  [Planes]uint64          // what Count must say
 	loose [Planes]bool            // a clearing began: Count may say less
+	about [Planes]uint64          // gatherings that were given up: Count may say one more for each
+
+	gathering []uint64 // the keys that are still to be passed
+	plane     int      // that is gathered, while gathering is not nil
 }
 
 func newModelled(f Filter) *modelled {
@@ -99,16 +115,57 @@ func (m *modelled) add(key uint64, plane int) {
 	m.f.Add(hashOf(1, key), plane)
 	m.keys[plane][key] = true
 	m.adds[plane]++
+	if m.gathering != nil && m.plane == plane {
+		m.end(false)
+	}
+}
+
+// begin begins a gathering, and step goes on with it.
+func (m *modelled) begin(plane int) {
+	m.end(false)
+	if m.f.GatherBegin(plane) {
+		m.gathering, m.plane = slices.AppendSeq([]uint64{}, maps.Keys(m.keys[plane])), plane
+		slices.Sort(m.gathering) // or a failure is not found again
+	}
+}
+
+func (m *modelled) step(n int) {
+	n = min(n, len(m.gathering))
+	var hs []Hash
+	for _, key := range m.gathering[:n] {
+		hs = append(hs, hashOf(1, key))
+	}
+	if m.gathering == nil {
+		return
+	}
+	if !m.f.GatherAdd(hs) {
+		m.end(false)
+		return
+	}
+	if m.gathering = m.gathering[n:]; len(m.gathering) == 0 {
+		m.end(true)
+	}
+}
+
+func (m *modelled) end(complete bool) {
+	if m.gathering != nil {
+		m.about[m.plane]++
+	}
+	m.gathering = nil
+	m.f.GatherEnd(complete)
 }
 
 // clear takes one step. The keys go out of the model with the first: from then on the filter may forget any of them.
 func (m *modelled) clear(t require.TestingT, plane, maxBytes int) {
 	m.keys[plane] = map[uint64]bool{}
 	m.loose[plane] = true
+	if m.gathering != nil && m.plane == plane {
+		m.end(false)
+	}
 	if !m.f.ClearSome(plane, maxBytes) {
 		return
 	}
-	m.adds[plane], m.loose[plane] = 0, false
+	m.adds[plane], m.loose[plane], m.about[plane] = 0, false, 0
 	if s, ok := m.f.(*sliced); ok {
 		require.False(t, s.clearing.Has(plane))
 	}
@@ -121,12 +178,14 @@ func (m *modelled) clear(t require.TestingT, plane, maxBytes int) {
 
 func (m *modelled) adopt(t require.TestingT, o *modelled) {
 	require.NoError(t, m.f.Adopt(o.f))
+	m.end(false) // the filter has given it up
 	for p := range Planes {
 		for key := range o.keys[p] {
 			m.keys[p][key] = true
 		}
 		m.adds[p] += o.adds[p]
 		m.loose[p] = m.loose[p] || o.loose[p]
+		m.about[p] += o.about[p]
 	}
 }
 
@@ -138,8 +197,8 @@ func (m *modelled) check(t require.TestingT) {
 				require.Fail(t, "false negative", "plane %d lost key %d", p, key)
 			}
 		}
-		if m.loose[p] {
-			require.LessOrEqual(t, m.f.Count(p), m.adds[p])
+		if m.loose[p] || m.about[p] > 0 {
+			require.LessOrEqual(t, m.f.Count(p), m.adds[p]+m.about[p])
 			require.GreaterOrEqual(t, m.f.Count(p), uint64(len(m.keys[p])))
 		} else {
 			require.Equal(t, m.adds[p], m.f.Count(p))
@@ -199,7 +258,22 @@ func TestModel(t *testing.T) {
 					}
 					m.adopt(t, o)
 				},
+				"chain": func(t *rapid.T) {
+					p, keys := plane.Draw(t, "plane"), rapid.Uint64Range(0, 3000).Draw(t, "keys")
+					if apply := m.f.Chain(p, keys); apply != nil {
+						apply()
+					}
+					s, ok := m.f.(*sliced)
+					require.True(t, m.f.Room(p) >= keys || ok && s.clearing.Has(p))
+				},
+				"gather": func(t *rapid.T) {
+					m.begin(plane.Draw(t, "plane"))
+				},
+				"gather some": func(t *rapid.T) {
+					m.step(rapid.SampledFrom([]int{0, 10, 1000}).Draw(t, "n"))
+				},
 				"reload": func(t *rapid.T) {
+					m.end(false)
 					m.f = reload(t, m.f, rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "tag"))
 				},
 			})

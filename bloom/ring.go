@@ -144,14 +144,34 @@ func (f *ring) Plan(plane int, hint uint64) (apply func()) {
 	if hint == 0 || l != nil && f.opts.fits(hint, l.capacity-l.adds, l.capacity) {
 		return nil
 	}
-	fresh := newRingLayer(f.opts.sized(hint), f.opts.BitsPerKey)
+	return f.replaceEmpty(plane, newRingLayer(f.opts.sized(hint), f.opts.BitsPerKey))
+}
+
+func (f *ring) Chain(plane int, keys uint64) (apply func()) {
+	if f.Room(plane) >= keys {
+		return nil
+	}
+	return f.replaceEmpty(plane, newRingLayer(f.opts.sized(keys), f.opts.BitsPerKey))
+}
+
+// replaceEmpty makes fresh the newest layer of plane, in place of one that holds nothing.
+func (f *ring) replaceEmpty(plane int, fresh ringLayer) (apply func()) {
 	return func() {
-		if l != nil && l.adds == 0 {
+		if l := f.newest(plane); l != nil && l.adds == 0 {
 			f.planes[plane] = f.planes[plane][:len(f.planes[plane])-1]
 		}
 		f.planes[plane] = append(f.planes[plane], fresh)
 	}
 }
+
+// GatherBegin is always false: a chain of a plane's own filters goes with the plane.
+func (f *ring) GatherBegin(int) bool { return false }
+
+// GatherAdd is never asked for anything.
+func (f *ring) GatherAdd([]Hash) bool { return false }
+
+// GatherEnd ends nothing.
+func (f *ring) GatherEnd(bool) {}
 
 // ClearSome lets go of the plane's filters, which touches none of their memory: it is always done, and the collector has the work.
 func (f *ring) ClearSome(plane, _ int) (done bool) {

@@ -10,10 +10,11 @@ import (
 // Layout of a file; doc.go has the picture.
 const (
 	magic         = "NOECHOBF"
-	formatVersion = 2
+	formatVersion = 3
 
 	headerBytes      = 32
-	slicedLayerBytes = 16 + 8*Planes // in front of the slots
+	slicedLayerBytes = 24 + 8*Planes // in front of the slots
+	narrowBytes      = 32            // in front of the blocks
 	ringLayerBytes   = 32            // in front of the words
 	sumBytes         = 4
 
@@ -54,10 +55,20 @@ func (f *sliced) encode(e *encoder) {
 		l := &f.layers[i]
 		e.u64(uint64(len(l.blocks)))
 		e.u64(l.capacity)
+		e.u64(uint64(l.spare))
 		for _, n := range l.adds {
 			e.u64(n)
 		}
 		e.bytes(blockBytes(l.blocks))
+	}
+	e.u64(uint64(len(f.narrow)))
+	for i := range f.narrow {
+		l := &f.narrow[i]
+		e.u64(uint64(l.plane))
+		e.u64(uint64(len(l.blocks)))
+		e.u64(l.capacity)
+		e.u64(l.adds)
+		e.bytes(slimBytes(l.blocks))
 	}
 }
 

@@ -8,8 +8,14 @@ type sliced struct {
 	opts Options
 
 	// layers: Test asks all, adds go to the last ("active"); there is always one.
-	// Invariant: a layer that is not active holds a key.
+	// Invariant: a layer that is not active holds a key that is in no other one.
 	layers []layer
+
+	// narrow layers take what the active one has no room for. Of a plane's, the last takes the adds.
+	narrow []narrow
+
+	// gathering is the one under way, or nil.
+	gathering *gathering
 
 	// clearing holds the planes whose clearing has begun and is not done.
 	clearing Mask
@@ -22,6 +28,9 @@ type layer struct {
 
 	// adds[p] <= capacity; where it is 0 no slot has bit p, so that clearing may skip the layer.
 	adds [Planes]uint64
+
+	// spare are planes whose keys are all in the active layer as well. They do not count, and when a layer has no others it goes.
+	spare Mask
 
 	// cleared[p]: the blocks below hold no bit p. Not 0 only while the filter's clearing holds p.
 	cleared [Planes]int
@@ -67,6 +76,9 @@ func (f *sliced) Test(h Hash) Mask {
 	for i := range f.layers {
 		m |= f.layers[i].block(h).test(h.Lo)
 	}
+	for i := range f.narrow {
+		m |= byte(f.narrow[i].test(h))
+	}
 	return Mask(m)
 }
 
@@ -74,7 +86,8 @@ func (f *sliced) Add(h Hash, plane int) {
 	l := f.active()
 	bit := byte(1) << (uint(plane) % Planes)
 	if l.adds[plane] >= l.capacity || byte(f.clearing)&bit != 0 {
-		l = f.makeRoom(plane)
+		f.addNarrow(h, plane)
+		return
 	}
 	l.adds[plane]++
 	l.block(h).add(h.Lo, bit)
@@ -92,6 +105,9 @@ func (f *sliced) TestAll(hs []Hash, dst []Mask) {
 			if l := &f.layers[i]; l.planes() != 0 {
 				l.testAll(hs[:n], dst[:n])
 			}
+		}
+		for i := range f.narrow {
+			f.narrow[i].testAll(hs[:n], dst[:n])
 		}
 		hs, dst = hs[n:], dst[n:]
 	}
@@ -128,20 +144,6 @@ func (l *layer) testAll(hs []Hash, dst []Mask) {
 
 func (f *sliced) active() *layer { return &f.layers[len(f.layers)-1] }
 
-// makeRoom is the rare part of Add: the active layer is full in this plane, or the plane is being cleared.
-func (f *sliced) makeRoom(plane int) *layer {
-	f.cancelClear(plane)
-	l := f.active()
-	if l.room(plane) > 0 {
-		return l
-	}
-	// After a quiet time (Open chained a smaller layer) or an adoption, a large layer with room may be there already.
-	if i := f.find(plane, func(o *layer) bool { return o.room(plane) >= l.capacity }); i >= 0 {
-		return f.activate(i)
-	}
-	return f.chain(min(l.capacity*growth, maxLayerKeys))
-}
-
 func (f *sliced) Open(plane int, hint uint64) {
 	if apply := f.Plan(plane, hint); apply != nil {
 		apply()
@@ -166,12 +168,13 @@ func (f *sliced) Plan(plane int, hint uint64) (apply func()) {
 	}
 }
 
-// find returns the index of the layer with the most room for plane among those that are ok, -1 when none is.
+// find returns the index of the layer with the most room for plane among those that are ok, -1 when none is. One with spare planes is never
+// active again: what it has of them is not all there is, and does not count.
 func (f *sliced) find(plane int, ok func(*layer) bool) int {
 	best := -1
 	for i := range f.layers {
 		l := &f.layers[i]
-		if ok(l) && (best < 0 || l.room(plane) > f.layers[best].room(plane)) {
+		if l.spare == 0 && ok(l) && (best < 0 || l.room(plane) > f.layers[best].room(plane)) {
 			best = i
 		}
 	}
@@ -179,25 +182,17 @@ func (f *sliced) find(plane int, ok func(*layer) bool) int {
 }
 
 // activate makes layer i the one that takes the adds.
-func (f *sliced) activate(i int) *layer {
+func (f *sliced) activate(i int) {
 	l := f.layers[i]
 	f.layers = append(slices.Delete(f.layers, i, i+1), l)
-	return f.active()
 }
 
-// chain adds a layer and makes it active. Its memory is taken, and where the runtime reuses memory also zeroed, in one go: some
-// 10 ms for 100 MB, a few times in the life of a large partition.
-func (f *sliced) chain(keys uint64) *layer {
-	f.layers = append(f.layers, newLayer(keys, f.opts.BitsPerKey))
-	return f.active()
-}
-
-// prune drops the layers that hold keys of no other planes than those of dead, but for the active one.
+// prune drops the layers that hold keys of no other planes than those of dead, and spare ones, but for the active one.
 func (f *sliced) prune(dead Mask) {
 	last := len(f.layers) - 1
 	keep := f.layers[:0]
 	for i := range f.layers {
-		if i == last || f.layers[i].planes()&^dead != 0 {
+		if i == last || f.layers[i].planes()&^(dead|f.layers[i].spare) != 0 {
 			keep = append(keep, f.layers[i])
 		}
 	}
@@ -209,13 +204,24 @@ func (f *sliced) Room(plane int) uint64 {
 	if f.clearing.Has(plane) {
 		return 0
 	}
-	return f.active().room(plane)
+	room := f.active().room(plane)
+	if l := f.newest(plane); l != nil {
+		room += l.capacity - l.adds
+	}
+	return room
 }
 
 func (f *sliced) Count(plane int) uint64 {
 	var n uint64
 	for i := range f.layers {
-		n += f.layers[i].adds[plane]
+		if !f.layers[i].spare.Has(plane) {
+			n += f.layers[i].adds[plane]
+		}
+	}
+	for i := range f.narrow {
+		if f.narrow[i].plane == plane {
+			n += f.narrow[i].adds
+		}
 	}
 	return n
 }
@@ -224,6 +230,9 @@ func (f *sliced) Bytes() int64 {
 	var n int64
 	for i := range f.layers {
 		n += int64(len(f.layers[i].blocks)) * blockSlots
+	}
+	for i := range f.narrow {
+		n += int64(len(f.narrow[i].blocks)) * int64(len(slim{}))
 	}
 	return n
 }
@@ -239,13 +248,16 @@ func (f *sliced) Adopt(other Filter) error {
 	if o == f {
 		return nil
 	}
+	f.gatherAbandon()
+	o.gatherAbandon()
 	if o.active().capacity > f.active().capacity {
 		f.layers = append(f.layers, o.layers...)
 	} else {
 		f.layers = append(o.layers, f.layers...)
 	}
+	f.narrow = append(o.narrow, f.narrow...)
 	f.clearing |= o.clearing
-	o.layers, o.clearing = nil, 0
+	o.layers, o.narrow, o.clearing = nil, nil, 0
 	f.prune(0)
 	return nil
 }

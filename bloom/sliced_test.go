@@ -98,57 +98,151 @@ func capacities(f Filter) []uint64 {
 	return c
 }
 
-// A plane's first life: layers chain by four. Its second: Open sizes one layer, and the chain is gone as soon as the plane is clear.
+// narrows are the capacities of the narrow layers, oldest first.
+func narrows(f Filter) []uint64 {
+	var c []uint64
+	for i := range f.(*sliced).narrow {
+		c = append(c, f.(*sliced).narrow[i].capacity)
+	}
+	return c
+}
+
+// A plane's first life: narrow layers chain, each with room for three times what is there. Its second: Open sizes one layer, and the
+// chain is gone as soon as the plane is clear.
 func TestSlicedLife(t *testing.T) {
 	f := NewSliced(Options{})
 	f.Open(0, 0)
 	fillPlane(f, 1, 0, 10_000)
-	require.Equal(t, []uint64{256, 1024, 4096, 16384}, capacities(f))
+	require.Equal(t, []uint64{256}, capacities(f))
+	require.Equal(t, []uint64{3 * 256, 3 * 1024, 3 * 4096}, narrows(f))
+	require.Equal(t, int64(4096+(3*256+3*1024+3*4096)*2), f.Bytes(), "16 bits a key")
 	requirePlane(t, f, 1, 0, 10_000)
 
 	f.Open(1, 20_000)
-	require.Equal(t, []uint64{256, 1024, 4096, 16384, 25_008}, capacities(f))
+	require.Equal(t, []uint64{256, 23_344}, capacities(f))
 	fillPlane(f, 2, 1, 20_000)
 	require.Equal(t, uint64(20_000), f.Count(1))
 
 	require.True(t, f.ClearSome(0, 1<<20))
-	require.Equal(t, []uint64{25_008}, capacities(f), "layers without a key stay")
+	require.Equal(t, []uint64{23_344}, capacities(f), "layers without a key stay")
+	require.Empty(t, narrows(f))
 	require.Zero(t, f.Count(0))
 	requirePlane(t, f, 2, 1, 20_000)
 	requireSound(t, f)
 
-	// A steady load keeps its layer, up to an eighth below the capacity.
+	// A steady load keeps its layer, up to a twelfth below the capacity.
 	for p := 2; p < Planes; p++ {
-		f.Open(p, 22_000)
+		f.Open(p, 21_500)
 		fillPlane(f, uint64(p+1), p, 20_000)
 	}
-	require.Equal(t, []uint64{25_008}, capacities(f))
+	require.Equal(t, []uint64{23_344}, capacities(f))
 	f.ClearSome(2, 1<<20)
-	f.Open(2, 23_000)
-	require.Equal(t, []uint64{25_008, 28_752}, capacities(f), "too near to the brim")
+	f.Open(2, 22_000)
+	require.Equal(t, []uint64{23_344, 25_680}, capacities(f), "too near to the brim")
+}
+
+// What a bucket has more than was foreseen goes into a narrow layer, and a gathering brings it into one place.
+func TestGather(t *testing.T) {
+	f := NewSliced(Options{})
+	require.False(t, f.GatherBegin(0), "nothing is there")
+	require.False(t, f.GatherAdd(nil))
+	fillPlane(f, 1, 0, 10_000)
+	require.False(t, f.GatherBegin(0), "it does not fit into the active layer")
+
+	f.Open(1, 20_000)
+	fillPlane(f, 2, 1, 30_000)
+	require.Len(t, narrows(f), 4)
+	all := make([]Hash, 10_000)
+	for i := range all {
+		all[i] = hashOf(1, uint64(i))
+	}
+	gather := func() {
+		require.True(t, f.GatherBegin(0))
+		require.True(t, f.GatherAdd(all[:5000]))
+		requireSound(t, f)
+		requirePlane(t, f, 1, 0, 10_000)
+		require.True(t, f.GatherAdd(all[5000:]))
+	}
+
+	gather()
+	f.GatherEnd(false)
+	require.Len(t, narrows(f), 4, "given up")
+	require.InDelta(t, 10_000, f.Count(0), 1)
+	requireSound(t, f)
+
+	gather()
+	f.Add(hashOf(1, 10_001), 0) // an Add ends it only where its end would lose the key
+	f.GatherEnd(true)
+	require.True(t, f.Test(hashOf(1, 10_001)).Has(0))
+	require.Equal(t, []uint64{23_344}, capacities(f), "the first layer had nothing else")
+	require.Len(t, narrows(f), 1, "the other plane's")
+	requirePlane(t, f, 1, 0, 10_000)
+	requirePlane(t, f, 2, 1, 30_000)
+	requireSound(t, f)
+	require.False(t, f.GatherBegin(0), "it is in one place")
+
+	// A larger layer takes over: what is in the smaller one is spare as it is gathered, and with the last plane it goes.
+	f.Open(2, 40_000)
+	require.Equal(t, []uint64{23_344, 46_672}, capacities(f))
+	gather()
+	f.GatherEnd(true)
+	require.InDelta(t, 10_001, f.Count(0), 1)
+	require.Equal(t, []uint64{23_344, 46_672}, capacities(f))
+	f.Open(3, 20_000)
+	require.Equal(t, []uint64{23_344, 46_672}, capacities(f)[:2], "a layer with spare planes is never active again")
+	f = reload(t, f, nil)
+	requirePlane(t, f, 1, 0, 10_000)
+	requirePlane(t, f, 2, 1, 30_000)
+	requireSound(t, f)
+}
+
+// Whatever makes another layer the active one ends a gathering; so does the clearing of its plane.
+func TestGatherIsOverWhenTheFilterChanges(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, Filter){
+		"open":  func(t *testing.T, f Filter) { f.Open(2, 100_000) },
+		"adopt": func(t *testing.T, f Filter) { require.NoError(t, f.Adopt(NewSliced(Options{}))) },
+		"clear": func(t *testing.T, f Filter) { f.ClearSome(0, 1) },
+		"add":   func(t *testing.T, f Filter) { fillPlane(f, 3, 0, 100_000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := NewSliced(Options{})
+			fillPlane(f, 1, 0, 10_000)
+			f.Open(1, 20_000)
+			require.True(t, f.GatherBegin(0))
+			require.True(t, f.GatherAdd([]Hash{hashOf(1, 0)}))
+			change(t, f)
+			require.False(t, f.GatherAdd([]Hash{hashOf(1, 1)}))
+			f.GatherEnd(true)
+			if name != "clear" {
+				requirePlane(t, f, 1, 0, 10_000)
+			}
+			requireSound(t, f)
+		})
+	}
 }
 
 func TestSlicedShrinksAndComesBack(t *testing.T) {
 	f := NewSliced(Options{})
 	f.Open(0, 100_000)
-	require.Equal(t, []uint64{125_008}, capacities(f), "the first layer, empty, stays")
+	require.Equal(t, []uint64{116_672}, capacities(f), "the first layer, empty, stays")
 	fillPlane(f, 1, 0, 100)
 
 	f.Open(1, 70_000)
 	require.Len(t, capacities(f), 1, "not half as large again: no new layer")
 	f.Open(1, 12_000)
-	require.Equal(t, []uint64{125_008, 15_008}, capacities(f))
-	fillPlane(f, 2, 1, 15_008)
+	require.Equal(t, []uint64{116_672, 14_000}, capacities(f))
+	fillPlane(f, 2, 1, 14_000)
 
 	// Louder than the hint said: the large layer is still there and takes over, nothing is allocated.
-	f.Add(hashOf(2, 15_008), 1)
-	require.Equal(t, []uint64{15_008, 125_008}, capacities(f))
+	f.Add(hashOf(2, 14_000), 1)
+	require.Equal(t, []uint64{14_000, 116_672}, capacities(f))
+	require.Empty(t, narrows(f))
 	requirePlane(t, f, 1, 0, 100)
-	requirePlane(t, f, 2, 1, 15_009)
+	requirePlane(t, f, 2, 1, 14_001)
 
 	// Open finds an old layer too.
 	f.Open(2, 12_000)
-	require.Equal(t, []uint64{125_008, 15_008}, capacities(f))
+	require.Equal(t, []uint64{116_672, 14_000}, capacities(f))
 	requireSound(t, f)
 }
 
@@ -160,8 +254,7 @@ func TestSlicedClearsInSteps(t *testing.T) {
 		f.Add(hashOf(1, i), 2)
 		f.Add(hashOf(2, i), 5)
 	}
-	require.Len(t, capacities(f), 2)
-	blocks := f.Bytes() / blockSlots
+	blocks := int64(len(f.(*sliced).layers[0].blocks)) // the narrow layers go at once
 	steps, added := int64(0), uint64(0)
 	for !f.ClearSome(2, 4*blockSlots) {
 		steps++
@@ -206,13 +299,13 @@ func TestSlicedAdoptKeepsTheLargerLayerForAdds(t *testing.T) {
 	rebuilt.Open(0, 10_000)
 	fillPlane(rebuilt, 2, 0, 500)
 	require.NoError(t, f.Adopt(rebuilt))
-	require.Equal(t, []uint64{256, 12_512}, capacities(f))
+	require.Equal(t, []uint64{256, 11_680}, capacities(f))
 	require.Equal(t, uint64(510), f.Count(0))
 
 	small := NewSliced(Options{})
 	fillPlane(small, 3, 7, 5)
 	require.NoError(t, f.Adopt(small))
-	require.Equal(t, []uint64{256, 256, 12_512}, capacities(f))
+	require.Equal(t, []uint64{256, 256, 11_680}, capacities(f))
 	require.NoError(t, f.Adopt(NewSliced(Options{})))
 	require.Len(t, capacities(f), 3, "an empty layer was adopted")
 	requirePlane(t, f, 1, 0, 10)
@@ -242,16 +335,16 @@ func TestAdopt(t *testing.T) {
 func TestRingLife(t *testing.T) {
 	f := NewRing(Options{})
 	f.Open(0, 10_000)
-	require.Equal(t, int64(12_500*16/8), f.Bytes())
-	fillPlane(f, 1, 0, 12_500)
-	require.Equal(t, int64(12_500*16/8), f.Bytes())
-	f.Add(hashOf(1, 12_500), 0)
-	require.Equal(t, int64(5*12_500*16/8), f.Bytes(), "chained by four")
-	requirePlane(t, f, 1, 0, 12_501)
+	require.Equal(t, int64(11_668*16/8), f.Bytes())
+	fillPlane(f, 1, 0, 11_668)
+	require.Equal(t, int64(11_668*16/8), f.Bytes())
+	f.Add(hashOf(1, 11_668), 0)
+	require.Equal(t, int64(5*11_668*16/8), f.Bytes(), "chained by four")
+	requirePlane(t, f, 1, 0, 11_669)
 
 	f.Open(1, 10_000)
 	f.Open(1, 100)
-	require.Equal(t, int64((5*12_500+256)*16/8), f.Bytes(), "an empty plane is sized anew")
+	require.Equal(t, int64((5*11_668+256)*16/8), f.Bytes(), "an empty plane is sized anew")
 	require.True(t, f.ClearSome(0, 1))
 	require.Equal(t, int64(256*16/8), f.Bytes())
 	requireSound(t, f)

@@ -244,9 +244,9 @@ func TestFormatFilter(t *testing.T) {
 	b := read(t, fs, "data/filters/00000001.bloom")
 	le := binary.LittleEndian
 	tag := int(le.Uint64(b[24:]))
-	slots := 32 + tag + 16 + 8*bloom.Planes
+	slots := 32 + tag + 24 + 8*bloom.Planes
 	requireBlock(t, "filter", dump(b, 0, slots))
-	require.Len(t, b, slots+256*int(le.Uint64(b[32+tag:]))+4)
+	require.Len(t, b, slots+256*int(le.Uint64(b[32+tag:]))+8+4)
 	require.Equal(t, crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)), le.Uint32(b[len(b)-4:]))
 }
 
@@ -270,11 +270,11 @@ func TestFormatConstants(t *testing.T) {
 		require.NotNil(t, m, "%s: no %s", c.file, c.pattern)
 		require.Contains(t, string(page), fmt.Sprintf(c.row, m[1]))
 	}
-	for kind, golden := range map[byte]string{1: "../bloom/testdata/sliced.v2.golden", 2: "../bloom/testdata/ring.v2.golden"} {
+	for kind, golden := range map[byte]string{1: "../bloom/testdata/sliced.v3.golden", 2: "../bloom/testdata/ring.v3.golden"} {
 		b, err := os.ReadFile(golden)
 		require.NoError(t, err)
 		require.Equal(t, "NOECHOBF", string(b[:8]))
-		require.Equal(t, []byte{2, 0, kind}, b[8:11])
+		require.Equal(t, []byte{3, 0, kind}, b[8:11])
 		require.Contains(t, string(page), strings.TrimPrefix(golden, "../"))
 	}
 }

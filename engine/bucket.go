@@ -21,7 +21,7 @@ func (s *shard) openBucket(num, first int64) error {
 	if s.active != nil {
 		s.active.bucket = num
 	}
-	s.buckets = append(s.buckets, bucket{num: num, first: first})
+	s.buckets = append(s.buckets, bucket{num: num, first: first, since: s.sinceOf(num)})
 	if c := s.trail.cache; c != nil && !c.used {
 		s.trail.cache = nil // nobody has republished the past for a bucket's time
 	} else if c != nil {
@@ -33,6 +33,14 @@ func (s *shard) openBucket(num, first int64) error {
 	}
 	s.see()
 	return nil
+}
+
+// sinceOf is the stream time at which bucket num is opened, where that is known: frames that are replayed do not say it.
+func (s *shard) sinceOf(num int64) int64 {
+	if s.replaying || s.streamTime/s.e.delta != num {
+		return 0
+	}
+	return s.streamTime
 }
 
 // planeShare is how many consecutive buckets share a plane of the filter. G+1 buckets are visible and one more may wait

@@ -54,6 +54,7 @@ func (e *Engine) Drop(topic string, partition int32) error {
 	s.mu.Lock()
 	s.discard()
 	s.mu.Unlock()
+	s.stopGather()
 	e.wakeRoom()
 	e.wake() // there is room now: OnFull=Fail may let records in again
 	return nil

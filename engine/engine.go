@@ -268,6 +268,7 @@ func (e *Engine) Close() error {
 	<-e.syncerDone
 	for _, s := range e.shards() {
 		s.stopRebuild()
+		s.stopGather()
 	}
 	var err error
 	if p := e.poison.Load(); p != nil {

@@ -62,7 +62,7 @@ type Options struct {
 	KeySpec string
 
 	// Filter is FilterSliced (default) or FilterRing; FilterBits the bits of memory a key, 8 to 32, default 13: a filter
-	// is made for a quarter more keys than the last bucket had, so that a key usually has 16.
+	// is made for a sixth more keys than the last bucket had, so that a key usually has 15.
 	Filter     string
 	FilterBits int
 

@@ -65,19 +65,18 @@ func (s *shard) tend() bool {
 		return true
 	}
 	plan := s.planting()
-	if plan.table == nil || plan.hint == 0 {
+	if plan.table == nil || plan.apply == nil {
 		more := true
-		if plan.table == nil {
-			more = s.clearSome()
-		} else {
+		if plan.table != nil {
 			s.plantSome(plan.table, plan.plane)
+		} else {
+			more = s.clearSome() || s.gatherSome()
 		}
 		s.mu.Unlock()
 		return more
 	}
-	filter := s.filter
 	s.mu.Unlock()
-	apply := filter.Plan(plan.plane, plan.hint)
+	apply := plan.apply()
 	s.lockAfterChecks()
 	defer s.mu.Unlock()
 	if apply != nil {
@@ -86,11 +85,12 @@ func (s *shard) tend() bool {
 	return true
 }
 
-// planting is what to do next: plant a piece of table in plane, after the filter was given room where hint is not 0.
+// planting is what to do next: plant a piece of table in plane, after the filter was given room by apply where that is not nil: its slow
+// part, to be called without the lock, returns the rest.
 type planting struct {
 	table *table
 	plane int
-	hint  uint64
+	apply func() func()
 }
 
 // planting chooses a plane for the oldest bare table and looks whether the filter has room for it. No table: there is none, or planes
@@ -99,9 +99,8 @@ func (s *shard) planting() planting {
 	if len(s.bare) == 0 {
 		return planting{}
 	}
-	t := s.bare[0]
+	t, filter := s.bare[0], s.filter
 	b := s.find(t.bucket)
-	p := planting{table: t}
 	if b.bit == 0 {
 		plane, ok := s.nextPlane()
 		if !ok {
@@ -109,22 +108,39 @@ func (s *shard) planting() planting {
 		}
 		b.bit = 1 << plane
 		s.see()
-		p.hint = s.keysBefore(b.num) // the bucket before says how large this one will be
+		if hint := s.expected(b.num); hint > 0 {
+			return planting{t, plane, func() func() { return filter.Plan(plane, hint) }}
+		}
 	}
-	p.plane = b.plane()
+	p := planting{table: t, plane: b.plane()}
 	rest := uint64(t.n - t.plantedMarks)
-	if s.filter.Room(p.plane) < rest {
-		p.hint = max(p.hint, rest, 2*s.filter.Count(p.plane))
+	if filter.Room(p.plane) < rest {
+		// Nobody foresaw these. Where nothing is known of the bucket it may become much larger than it is: fewer, larger steps.
+		more := filter.Count(p.plane)
+		if s.lowest(b.num) == 0 {
+			more *= 3
+		}
+		p.apply = func() func() { return filter.Chain(p.plane, max(rest, more)) }
 	}
 	return p
 }
 
-// keysBefore is the size of the bucket before the one with that number.
-func (s *shard) keysBefore(num int64) uint64 {
-	if i := s.lowest(num); i > 0 {
-		return s.buckets[i-1].keys
+// maxStretch bounds what expected makes of a bucket of which only the end was seen.
+const maxStretch = 16
+
+// expected is how many keys a bucket will get: as many as the one before it got, and where that one did not begin at its beginning, because
+// the partition was new, as many as it would have got. 0: not known.
+func (s *shard) expected(num int64) uint64 {
+	i := s.lowest(num)
+	if i == 0 {
+		return 0
 	}
-	return 0
+	b := &s.buckets[i-1]
+	seen := (b.num+1)*s.e.delta - b.since
+	if b.since <= b.num*s.e.delta || seen <= 0 {
+		return b.keys
+	}
+	return uint64(float64(b.keys) * min(float64(s.e.delta)/float64(seen), maxStretch))
 }
 
 // plantSome puts the next pages of t into the filter. Called with mu held.

@@ -54,6 +54,7 @@ type shard struct {
 	clearing bloom.Mask   // planes being cleared, piece by piece; not in use
 	rebuild  *rebuild     // the background rebuild, nil when there is none
 	rebuilt  bloom.Filter // what it brought, until the planter adopts it
+	gather   *gathering   // the planter's, nil when there is none
 
 	// Tables. active holds marks of the current bucket only; frozen ones hang on their bucket, newest last.
 	active    *table
@@ -100,14 +101,16 @@ type counts struct {
 
 // bucket is a bucket of time that is still alive.
 type bucket struct {
-	num     int64 // floor(stream time / delta)
-	first   int64 // the boundary: the first offset taken in while it was current
-	keys    uint64
-	bit     bloom.Mask // its plane; 0 while nothing of it is in the filter
-	scarred bool       // its trail is not to be read: see scar
-	cold    bool       // the index holds marks of it that no table holds
-	stored  bool       // the index holds, or is about to hold, something of it: must be excised when it dies
-	tables  []*table
+	num       int64 // floor(stream time / delta)
+	first     int64 // the boundary: the first offset taken in while it was current
+	keys      uint64
+	bit       bloom.Mask // its plane; 0 while nothing of it is in the filter
+	since     int64      // stream time when it was opened, in ms; 0: by an earlier process
+	scattered bool       // its part of the filter cannot be gathered
+	scarred   bool       // its trail is not to be read: see scar
+	cold      bool       // the index holds marks of it that no table holds
+	stored    bool       // the index holds, or is about to hold, something of it: must be excised when it dies
+	tables    []*table
 }
 
 // plane is the number of the bucket's plane, which it must have.

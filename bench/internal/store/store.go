@@ -16,7 +16,7 @@ import (
 // Spec of a store.
 type Spec struct {
 	Dir  string
-	Keys int64 // planned: stream time runs through nine tenths of the window with so many
+	Keys int64 // planned: stream time runs through 1.1 windows with so many
 	// Storm is how many old records come again, in three stretches of the past.
 	Storm int64
 }

@@ -10,8 +10,8 @@ import (
 // Record is what peers are given; the form of noecho's engine, so that it needs no conversion, and the others read Key.
 type Record = engine.Record
 
-// epoch is the stream time of the first record, in milliseconds. Any other would do.
-const epoch = int64(1_700_000_000_000)
+// epoch is the stream time of the first record, in milliseconds: a bucket begins there.
+const epoch = int64(1_700_006_400_000)
 
 // Batch is a buffer of records. The records and their keys are overwritten by the next fill.
 type Batch struct {
@@ -48,7 +48,8 @@ type Source struct {
 }
 
 // NewSource makes the source of a partition that will be asked for about total records, past included; their stream time
-// spans nine tenths of the window, so that the store has several buckets and nothing expires.
+// spans 1.1 windows: all seven buckets that a window of six can see are there, the last one 60 % full, as in a store that has run for
+// days, and nothing expires.
 func (w Workload) NewSource(partition int32, total int64) *Source {
 	s := &Source{w: w, seed: mix(uint64(partition) + 0x6e6f6563686f), total: max(total, 1)}
 	s.rng = s.seed
@@ -146,7 +147,7 @@ func (s *Source) zipf(b *Batch, n int) {
 // open starts a batch. Its records share a timestamp: a division a record would cost more than the key.
 func (s *Source) open(b *Batch, n int) {
 	b.Records, b.Duplicates = b.all[:n], 0
-	span := float64(Window.Milliseconds()) * 0.9
+	span := float64(Window.Milliseconds()) * 1.1
 	ms := epoch + int64(float64(min(s.offset, s.total))/float64(s.total)*span)
 	for i := range b.Records {
 		b.Records[i].Timestamp = ms

@@ -1,0 +1,80 @@
+package bloom
+
+import "slices"
+
+// Gathering: all keys of a plane are brought into the active layer, and the other layers with nothing else in them go. The keys come from
+// the caller, who has them in the index: a Bloom filter cannot be read.
+//
+// It is for a plane to which nothing is added any more. Until the end the keys are in both places, so that whatever happens
+// on the way, nothing is lost: a gathering that is given up costs some bits that are set for nothing.
+
+// gathering is one under way.
+type gathering struct {
+	plane int
+	into  *block // the first of the active layer when it began: another active layer, and it is over
+	keys  uint64 // that the active layer will have more
+}
+
+func (f *sliced) GatherBegin(plane int) bool {
+	f.gatherAbandon()
+	l := f.active()
+	keys := f.Count(plane) - l.adds[plane] // the active layer has no spare planes
+	if keys == 0 || keys > l.room(plane) || f.clearing.Has(plane) {
+		return false
+	}
+	f.gathering = &gathering{plane: plane, into: &l.blocks[0], keys: keys}
+	return true
+}
+
+func (f *sliced) GatherAdd(hs []Hash) bool {
+	g := f.gathering
+	if g == nil {
+		return false
+	}
+	l := f.active()
+	if g.into != &l.blocks[0] {
+		f.gatherAbandon()
+		return false
+	}
+	bit := byte(1) << g.plane
+	for _, h := range hs {
+		l.block(h).add(h.Lo, bit)
+	}
+	return true
+}
+
+func (f *sliced) GatherEnd(complete bool) {
+	g := f.gathering
+	l := f.active()
+	if !complete || g == nil || g.into != &l.blocks[0] {
+		f.gatherAbandon()
+		return
+	}
+	f.gathering = nil
+	bit := Mask(1) << g.plane
+	f.dropNarrow(g.plane)
+	for i := range f.layers[:len(f.layers)-1] {
+		f.layers[i].spare |= bit & f.layers[i].planes()
+	}
+	l.adds[g.plane] = min(l.adds[g.plane]+g.keys, l.capacity)
+	f.prune(0)
+}
+
+// gatherAbandon forgets a gathering. The bits it has set must not be in a layer without adds of their plane, or they would never be cleared.
+func (f *sliced) gatherAbandon() {
+	g := f.gathering
+	f.gathering = nil
+	if g == nil {
+		return
+	}
+	for i := range f.layers {
+		if l := &f.layers[i]; &l.blocks[0] == g.into {
+			l.adds[g.plane] = max(l.adds[g.plane], 1)
+		}
+	}
+}
+
+// dropNarrow lets go of the plane's narrow layers.
+func (f *sliced) dropNarrow(plane int) {
+	f.narrow = slices.DeleteFunc(f.narrow, func(l narrow) bool { return l.plane == plane })
+}
