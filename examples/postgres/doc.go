@@ -1,0 +1,8 @@
+// Command postgres reads orders from Kafka and writes each of them to PostgreSQL once: README.md explains how.
+//
+//	main.go        flags
+//	database.go    tables and statements
+//	exactly.go     the position is in the database, in the same transaction as the effect
+//
+// It is a module of its own, so that the database's driver is no dependency of noecho.
+package main
