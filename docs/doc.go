@@ -14,6 +14,7 @@
 //	docs/semantics.md    the rule
 //	docs/format.md       every byte on disk
 //	docs/operations.md   running it
+//	docs/kafka.md        the library on Kafka
 //	docs/stamping.md     ids made at the producer, in any language
 //	docs/decisions/      why it is as it is
 //

@@ -54,6 +54,11 @@ func ParseKey(spec string) (*KeyExtractor, error) {
 	return k, nil
 }
 
+// defaultKey is the payload.
+func defaultKey() *KeyExtractor {
+	return &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
+}
+
 // splitSpec cuts at every '+' that no backslash precedes, and takes that backslash away.
 func splitSpec(spec string) []string {
 	var parts []string
