@@ -10,8 +10,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// sales has no constraint that would stop a second row for an order.
+// orders is for guarded: its primary key is the belt beside noecho's braces. redelivered and copies count what ran into it;
+// who only wants to be safe leaves them out and says ON CONFLICT DO NOTHING.
+//
+// sales and positions are for exactlyOnce. sales has no constraint that would stop a second row for an order.
 const schema = `
+CREATE TABLE IF NOT EXISTS orders (
+	id          text PRIMARY KEY,
+	customer    text NOT NULL,
+	cents       bigint NOT NULL,
+	kpartition  int NOT NULL,           -- where the row came from
+	koffset     bigint NOT NULL,
+	redelivered int NOT NULL DEFAULT 0, -- the same record again
+	copies      int NOT NULL DEFAULT 0  -- another record with the same order: what noecho is there to drop
+);
 CREATE TABLE IF NOT EXISTS sales (
 	order_id text NOT NULL,
 	customer text NOT NULL,
@@ -36,6 +48,25 @@ func decode(r *kgo.Record) (o order, err error) {
 		err = fmt.Errorf("%s/%d/%d is no order: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	return o, err
+}
+
+const upsertOrder = `
+INSERT INTO orders (id, customer, cents, kpartition, koffset) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE SET
+	redelivered = orders.redelivered + ((orders.kpartition, orders.koffset) = (excluded.kpartition, excluded.koffset))::int,
+	copies      = orders.copies + ((orders.kpartition, orders.koffset) <> (excluded.kpartition, excluded.koffset))::int`
+
+// upsert writes orders. The statements go to the server together, and are one transaction.
+func upsert(ctx context.Context, db *pgxpool.Pool, records []*kgo.Record) error {
+	batch := new(pgx.Batch)
+	for _, r := range records {
+		o, err := decode(r)
+		if err != nil {
+			return err
+		}
+		batch.Queue(upsertOrder, o.ID, o.Customer, o.Cents, r.Partition, r.Offset)
+	}
+	return db.SendBatch(ctx, batch).Close()
 }
 
 const (

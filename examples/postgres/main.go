@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,16 +19,20 @@ import (
 type options struct {
 	brokers  []string
 	topic    string
+	group    string
 	database string
 	dataDir  string
+	mode     string
 }
 
 func main() {
 	var o options
 	brokers := flag.String("brokers", "127.0.0.1:9092", "host:port, joined with commas")
 	flag.StringVar(&o.topic, "topic", "orders", "topic with orders, as JSON; the order's id is the record's key")
+	flag.StringVar(&o.group, "group", "orders-to-postgres", "consumer group; with -mode guarded")
 	flag.StringVar(&o.database, "database", "postgres:///orders", "as libpq takes it")
 	flag.StringVar(&o.dataDir, "data-dir", "noecho-data", "where noecho keeps what it has seen")
+	flag.StringVar(&o.mode, "mode", "guarded", "guarded or exactly-once")
 	flag.Parse()
 	o.brokers = strings.Split(*brokers, ",")
 
@@ -53,5 +58,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer e.Close()
-	return exactlyOnce(ctx, o, db, e)
+	switch o.mode {
+	case "guarded":
+		return guarded(ctx, o, db, e)
+	case "exactly-once":
+		return exactlyOnce(ctx, o, db, e)
+	}
+	return fmt.Errorf("-mode %q is none of guarded, exactly-once", o.mode)
 }

@@ -99,10 +99,10 @@ func (w *world) send(orders int) {
 }
 
 // start starts the example as a process of its own.
-func (w *world) start(dataDir string) *exec.Cmd {
+func (w *world) start(mode, dataDir string) *exec.Cmd {
 	exe, err := os.Executable()
 	require.NoError(w.t, err)
-	cmd := exec.Command(exe, "-brokers", strings.Join(w.brokers, ","), "-topic", w.topic, "-database", w.database, "-data-dir", dataDir)
+	cmd := exec.Command(exe, "-brokers", strings.Join(w.brokers, ","), "-topic", w.topic, "-group", w.topic, "-database", w.database, "-data-dir", dataDir, "-mode", mode)
 	cmd.Env = append(os.Environ(), childVar+"=1")
 	cmd.Stderr = os.Stderr
 	require.NoError(w.t, cmd.Start())
@@ -125,16 +125,16 @@ func (w *world) waitFor(table string, rows int64) {
 }
 
 // survive kills the example again and again in the middle of its work, then lets it finish.
-func (w *world) survive(table, dataDir string) {
+func (w *world) survive(mode, table, dataDir string) {
 	w.send(10_000)
 	for range kills {
-		cmd := w.start(dataDir)
+		cmd := w.start(mode, dataDir)
 		w.waitFor(table, w.number("SELECT count(*) FROM "+table)+1+rand.Int64N(1500))
 		require.NoError(w.t, cmd.Process.Kill())
 		_ = cmd.Wait()
 		w.send(2_000)
 	}
-	w.finish(w.start(dataDir), table)
+	w.finish(w.start(mode, dataDir), table)
 }
 
 // finish waits until all orders are there, sends one more to each partition, so that what came before it was read, and stops.
@@ -146,17 +146,37 @@ func (w *world) finish(cmd *exec.Cmd, table string) {
 	require.NoError(w.t, cmd.Wait())
 }
 
+// TestGuarded: every order is there once; what ran into the constraint were redeliveries after kills, never a copy.
+func TestGuarded(t *testing.T) {
+	w := newWorld(t)
+	w.survive("guarded", "orders", filepath.Join(t.TempDir(), "data"))
+	require.EqualValues(t, w.orders, w.number("SELECT count(*) FROM orders"))
+	require.Equal(t, w.cents, w.number("SELECT sum(cents) FROM orders"))
+	require.Zero(t, w.number("SELECT sum(copies) FROM orders"), "copies reached the database")
+	t.Logf("%d orders, %d copies sent, none of them reached the database; %d kills, %d rows delivered again after them",
+		w.orders, w.copies, kills, w.number("SELECT sum(redelivered) FROM orders"))
+}
+
+// TestGuardedCalm: without a kill, nothing ever runs into the constraint.
+func TestGuardedCalm(t *testing.T) {
+	w := newWorld(t)
+	w.send(3_000)
+	w.finish(w.start("guarded", filepath.Join(t.TempDir(), "data")), "orders")
+	require.EqualValues(t, w.orders, w.number("SELECT count(*) FROM orders"))
+	require.Zero(t, w.number("SELECT sum(copies) + sum(redelivered) FROM orders"))
+}
+
 // TestExactlyOnce: every order is there once, and no constraint would have stopped a second one.
 func TestExactlyOnce(t *testing.T) {
 	w := newWorld(t)
 	dataDir := filepath.Join(t.TempDir(), "data")
-	w.survive("sales", dataDir)
+	w.survive("exactly-once", "sales", dataDir)
 	w.exact()
 
 	// noecho's directory is lost: the marks are learned from the topic again, up to the database's position.
 	require.NoError(t, os.RemoveAll(dataDir))
 	w.send(1_000)
-	w.finish(w.start(dataDir), "sales")
+	w.finish(w.start("exactly-once", dataDir), "sales")
 	w.exact()
 	t.Logf("%d orders, %d copies sent, %d kills, one lost directory: every order has one row", w.orders, w.copies, kills)
 }
@@ -176,7 +196,7 @@ func TestTwoAtOnce(t *testing.T) {
 	ended := make(chan error, 2)
 	var cmds []*exec.Cmd
 	for _, name := range []string{"a", "b"} {
-		cmd := w.start(filepath.Join(t.TempDir(), name))
+		cmd := w.start("exactly-once", filepath.Join(t.TempDir(), name))
 		cmds = append(cmds, cmd)
 		go func() { ended <- cmd.Wait() }()
 	}
@@ -194,6 +214,20 @@ func TestTwoAtOnce(t *testing.T) {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // one is gone, or both
 	}
 	<-ended
-	w.finish(w.start(filepath.Join(t.TempDir(), "c")), "sales")
+	w.finish(w.start("exactly-once", filepath.Join(t.TempDir(), "c")), "sales")
 	w.exact()
+}
+
+// TestConstraintCounts: the columns that TestGuarded trusts tell a redelivery from a copy.
+func TestConstraintCounts(t *testing.T) {
+	w := newWorld(t)
+	r := &kgo.Record{Partition: 1, Offset: 5, Value: []byte(`{"id":"o-1","customer":"c","cents":7}`)}
+	copied := *r
+	copied.Offset = 6
+	for _, records := range [][]*kgo.Record{{r}, {r}, {&copied}, {r, &copied}} {
+		require.NoError(t, upsert(w.ctx, w.db, records))
+	}
+	require.EqualValues(t, 1, w.number("SELECT count(*) FROM orders"))
+	require.EqualValues(t, 2, w.number("SELECT redelivered FROM orders"))
+	require.EqualValues(t, 2, w.number("SELECT copies FROM orders"))
 }
