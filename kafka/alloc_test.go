@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -97,6 +98,60 @@ func TestWorkerAllocs(t *testing.T) {
 			w.build.freelist = append(w.build.freelist, w.build.seal(1, 0, 0))
 		}), "%+v", c)
 	}
+}
+
+// TestHandlingAllocs: from a chunk of the queue to the handler and back, noecho allocates nothing.
+func TestHandlingAllocs(t *testing.T) {
+	const n = 1000
+	for _, concurrency := range []int{0, 2} {
+		c, err := newConsumer(ConsumerConfig{Topic: "orders", Group: "g", Recycle: true, Concurrency: concurrency,
+			Handler: func(_ context.Context, b Batch) error {
+				if b.Redelivered(0) {
+					return errBad
+				}
+				return nil
+			}}, namedStore("x"))
+		require.NoError(t, err)
+		a := &assignment{m: &c.member, state: allUnique{}, wake: make(chan struct{}, 1)}
+		h := &handling{assignment: a, c: c, ctx: t.Context(), held: -1}
+		value, headers := make([]byte, 100), []kgo.RecordHeader{{Key: "id", Value: []byte("1")}}
+		records := make([]kgo.Record, n)
+		fetched := make([]*kgo.Record, n)
+		require.Zero(t, testing.AllocsPerRun(20, func() {
+			for i := range records {
+				records[i] = kgo.Record{Key: value[:8], Value: value, Headers: headers, Offset: int64(i), Timestamp: time.UnixMilli(1)}
+				fetched[i] = &records[i]
+			}
+			a.queue.push(fetched)
+			for chunk := a.queue.take(chunkRecords, chunkBytes); len(chunk) > 0; chunk = a.queue.take(chunkRecords, chunkBytes) {
+				if err := h.handle(chunk); err != nil {
+					panic(err)
+				}
+			}
+		}))
+	}
+}
+
+// TestFilterAllocs: in the steady state a filter allocates nothing, whichever engine call decides.
+func TestFilterAllocs(t *testing.T) {
+	w := newWorld(t, 1)
+	e, err := engine.Open("data", w.engineOptions())
+	require.NoError(t, err)
+	defer e.Close()
+	f := w.newFilter(e, nil)
+	records := make([]*kgo.Record, 2000)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: testIn, Partition: int32(i / 1000), Offset: int64(i % 1000), Key: []byte{byte(i), byte(i >> 8)}, Timestamp: time.UnixMilli(1)}
+	}
+	passed, err := f.Filter(records, nil)
+	require.NoError(t, err)
+	require.Len(t, passed, 2000)
+	require.Zero(t, testing.AllocsPerRun(20, func() {
+		if passed, err = f.Filter(records, passed[:0]); err != nil || len(passed) != 2000 {
+			panic(err)
+		}
+	}))
+	f.Close()
 }
 
 // TestPoolAllocs: what comes back is handed out again.

@@ -51,8 +51,8 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 	at := make(map[int32]position, len(as))
 	var todo []*assignment
 	for _, a := range as {
-		if !a.restored() {
-			continue
+		if !a.restored() || !stopped && a.isKilled() {
+			continue // one that was killed is about to go: release knows whether it may be committed
 		}
 		pos := a.task.position()
 		pos.meta.clean = stopped && a.isDrained()

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -79,37 +78,15 @@ type RelayConfig struct {
 }
 
 func (c *RelayConfig) ensureDefaults(id string) {
-	if id != "" {
-		def(&c.InstanceID, "noecho-"+id)
-	}
+	m := c.member()
+	m.ensureDefaults(id)
+	c.adopt(&m)
 	def(&c.OnDuplicate, DuplicateDrop)
 	def(&c.Mode, ModeActive)
-	def(&c.OnMissingKey, MissingPass)
-	def(&c.StartAt, StartEarliest)
-	def(&c.CommitInterval, time.Second)
-	def(&c.SessionTimeout, 45*time.Second)
-	def(&c.RebalanceTimeout, 60*time.Second)
 	def(&c.SettleWait, 250*time.Millisecond)
-	def(&c.QueueBytes, 64<<20)
-	def(&c.TotalQueueBytes, 512<<20)
-	def(&c.FetchPartitionBytes, 1<<20)
-	def(&c.DecompressBytes, 128<<20)
 	def(&c.BatchBytes, 1_000_000)
-	if c.Key == nil {
-		c.Key = &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
-	}
 	if len(c.Compression) == 0 {
 		c.Compression = []kgo.CompressionCodec{kgo.SnappyCompression(), kgo.NoCompression()}
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 
@@ -120,46 +97,34 @@ func (c *RelayConfig) member() memberConfig {
 		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
-		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes, Logger: c.Logger,
+		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,
+		ChunkRecords: chunkRecords, ChunkBytes: chunkBytes, Logger: c.Logger,
 	}
+}
+
+// adopt takes over what defaults have filled in.
+func (c *RelayConfig) adopt(m *memberConfig) {
+	c.InstanceID, c.Key, c.OnMissingKey, c.StartAt = m.InstanceID, m.Key, m.OnMissingKey, m.StartAt
+	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
+	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes
+	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger
 }
 
 // validate collects every violation.
 func (c *RelayConfig) validate() error {
 	var problems []string
-	for _, named := range []struct{ name, value string }{{"input", c.Input}, {"output", c.Output}, {"group", c.Group}} {
+	for _, named := range []struct{ name, value string }{{"input", c.Input}, {"output", c.Output}} {
 		if named.value == "" {
 			problems = append(problems, named.name+" is missing")
 		}
 	}
-	if err := c.OnMissingKey.validate(); err != nil {
-		problems = append(problems, err.Error())
-	}
-	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
-		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
-	}
+	m := c.member()
+	problems = append(problems, m.problems()...)
+	problems = append(problems, tooSmall([]least{{"settle_wait", int64(c.SettleWait), 1}, {"batch_bytes", int64(c.BatchBytes), 1}})...)
 	if c.InstanceID == "" {
 		problems = append(problems, "instance_id is missing: without a store there is none to take")
 	}
 	problems = append(problems, c.validateDuplicates()...)
-	for _, at := range []struct {
-		name       string
-		value, min int64
-	}{
-		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},
-		{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)},
-		{"rebalance_timeout", int64(c.RebalanceTimeout), int64(100 * time.Millisecond)},
-		{"settle_wait", int64(c.SettleWait), 1},
-		{"queue_bytes", c.QueueBytes, 1},
-		{"total_queue_bytes", c.TotalQueueBytes, 1},
-		{"fetch_partition_bytes", int64(c.FetchPartitionBytes), 1},
-		{"decompress_bytes", c.DecompressBytes, 1},
-		{"batch_bytes", int64(c.BatchBytes), 1},
-	} {
-		if at.value < at.min {
-			problems = append(problems, fmt.Sprintf("%s is %d, less than %d", at.name, at.value, at.min))
-		}
-	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}

@@ -1,4 +1,28 @@
-// Package kafka runs the engine on Kafka: the relay, which copies a topic to another and leaves out the duplicates.
+// Package kafka runs the engine on Kafka, in three forms:
+//
+//   - [Relay] copies a topic to another and leaves out the duplicates.
+//   - [Consumer] gives a handler the records of a topic that are no duplicates.
+//   - [Filter] leaves the duplicates out in a poll loop that is the caller's own.
+//
+// # What a consumer can rely on
+//
+//		                       fetch -> Check -> handler -> engine.Commit (fsync) -> offset commit
+//		a crash here:           |        |  passes again |   handled again     |  not repeated
+//
+//	  - Each original is handled, at least once: one that was handed over before a crash and not committed is handed over again, and
+//	    [Batch.Redelivered] says so. Where nothing crashes, is lost, or fails, it is once.
+//	  - No copy is handled: of an earlier record of the partition, with the same key, inside the window, and as far as this
+//	    engine has seen it.
+//	  - Marks are durable before the offset is. A start goes on at the later of the two; an operator who sets the group's offset
+//	    is obeyed: originals come again, copies do not.
+//	  - In a partition the handler has one call at a time, in offset order. A copy that takes the place of a record that was given
+//	    up may come after records behind it.
+//	  - A record is given up only by OnErrorSkip and OnErrorDeadLetter, and gives up its key: the next copy passes. A rewind to
+//	    before it brings both again.
+//	  - A panic in the handler ends Run with a [*PanicError]; nothing of its batch is committed, whatever OnError says.
+//
+// A [Filter] promises the second and third of these; what is handled and when it is committed is its caller's. It takes the group's offset
+// as it is, and keeps nothing beside it.
 //
 // # Flow
 //
@@ -15,22 +39,24 @@
 //
 // Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks. (But in bypass: see Modes.)
 //
+// A consumer is the same up to Check; then its handler is called, in the same goroutine.
+//
 // # Who owns what
 //
 //   - A member does what any consumer of a group has to do here, and knows nothing of what becomes of the records. Its role (the
-//     relay) and, for each assignment, its task (the worker) do.
+//     relay, the consumer) and, for each assignment, its task (worker, handling) do.
 //   - The poll loop (Run's goroutine) feeds the queues, pauses partitions, and lets rebalances happen between polls.
 //   - An assignment's goroutine owns what its task works with: the worker's builder and its lane's sequence numbers. What
 //     others look at (queue, pending, open, handled, lastOut) is under assignment.mu, taken for moments only.
 //   - The producer owns a batch from enqueue to acked.
-//   - A fetched record is the worker's from the queue on, until handle has recycled its chunk: then its memory is the
+//   - A fetched record is the task's from the queue on, until handle has recycled its chunk: then its memory is the
 //     client's again (recordPool), and nobody may hold on to the record, its key or its value.
 //   - The commit loop, the restore's claim and a revocation commit under commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
 //   - A handle of the engine belongs to the assignment, and is closed by release after the assignment's goroutine has returned.
 //
-// # Exactly the originals
+// # Exactly the originals in the output
 //
 // The output of a partition is always a prefix of what should be there. That is why the relay sends its batches itself,
 // one at a time a partition, and not through the client's producer: see producer. Every record in the output names its

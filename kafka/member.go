@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -70,22 +69,6 @@ type role interface {
 	share(bytes int64)
 	// leaving ends what the role has started with the client, which is closed after. Called by run.
 	leaving()
-}
-
-// memberConfig is what a member needs to know, whatever its role; see RelayConfig for the fields.
-type memberConfig struct {
-	Client                           []kgo.Opt
-	Hooks                            []kgo.Hook
-	Input, Group, InstanceID         string
-	Key                              *KeyExtractor
-	OnMissingKey                     MissingKey
-	StartAt                          StartAt
-	CommitInterval                   time.Duration
-	SessionTimeout, RebalanceTimeout time.Duration
-	QueueBytes, TotalQueueBytes      int64
-	FetchPartitionBytes              int32
-	DecompressBytes                  int64
-	Logger                           *slog.Logger
 }
 
 // init makes the member; the role calls it once.

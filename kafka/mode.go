@@ -133,6 +133,8 @@ type noState struct{}
 func (noState) Check([]engine.Record, []engine.Verdict) ([]engine.Verdict, error) {
 	return nil, errNoStore
 }
+func (noState) Coverage() (start, to int64)         { return 0, 0 }
+func (noState) Forget([]byte) error                 { return errNoStore }
 func (noState) Commit(context.Context, int64) error { return errNoStore }
 func (noState) Committed() int64                    { return -1 }
 func (noState) TakenInBefore(int64) (int64, bool)   { return 0, false }

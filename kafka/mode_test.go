@@ -157,6 +157,7 @@ func TestRelayWithoutAStore(t *testing.T) {
 	cfg.Mode, cfg.InstanceID = ModeBypass, "noecho-"+l.e.ID()
 	l.relay, err = NewRelay(cfg)
 	require.NoError(t, err)
+	l.m, l.run = &l.relay.member, l.relay.Run
 	l.start()
 	l.settle()
 	_, err = l.relay.SetMode(ModeActive)

@@ -167,16 +167,7 @@ func (r *Relay) Stats() Stats {
 func (w *worker) stats() PartitionStats {
 	var t Totals
 	w.count.addTo(&t)
-	s := PartitionStats{
-		Partition: w.part, State: State(w.state_.Load()), Paused: w.full.Load() == paused, Totals: t,
-		Queued: w.queue.records.Load(), QueuedBytes: w.queue.bytes.Load(),
-		Committed: w.committed.Load(), Lag: -1,
-	}
-	w.mu.Lock()
-	s.Next = w.nextLocked()
-	w.mu.Unlock()
-	if high := w.highWater.Load(); high >= 0 {
-		s.Lag = max(0, high-s.Next)
-	}
-	return s
+	g := w.gauges()
+	return PartitionStats{Partition: w.part, State: g.state, Paused: g.paused, Totals: t,
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag}
 }
