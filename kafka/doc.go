@@ -6,23 +6,25 @@
 //
 // # What a consumer can rely on
 //
-//		                       fetch -> Check -> handler -> engine.Commit (fsync) -> offset commit
-//		a crash here:           |        |  passes again |   handled again     |  not repeated
+//	                fetch -> Check -> handler -> engine.Commit (fsync) -> offset commit
+//	a crash here:         |        | passes again | handled again    | not repeated
 //
-//	  - Each original is handled, at least once: one that was handed over before a crash and not committed is handed over again, and
-//	    [Batch.Redelivered] says so. Where nothing crashes, is lost, or fails, it is once.
-//	  - No copy is handled: of an earlier record of the partition, with the same key, inside the window, and as far as this
-//	    engine has seen it.
-//	  - Marks are durable before the offset is. A start goes on at the later of the two; an operator who sets the group's offset
-//	    is obeyed: originals come again, copies do not.
-//	  - In a partition the handler has one call at a time, in offset order. A copy that takes the place of a record that was given
-//	    up may come after records behind it.
-//	  - A record is given up only by OnErrorSkip and OnErrorDeadLetter, and gives up its key: the next copy passes. A rewind to
-//	    before it brings both again.
-//	  - A panic in the handler ends Run with a [*PanicError]; nothing of its batch is committed, whatever OnError says.
+// The promises:
 //
-// A [Filter] promises the second and third of these; what is handled and when it is committed is its caller's. It takes the group's offset
-// as it is, and keeps nothing beside it.
+//   - Each original is handled, at least once: one that was handed over before a crash and not committed is handed over
+//     again, and [Batch.Redelivered] says so. Where nothing crashes, is lost, or fails, it is once.
+//   - No copy is handled: of an earlier record of the partition, with the same key, inside the window, and as far as this
+//     engine has seen it.
+//   - Marks are durable before the offset is. A start goes on at the later of the two; an operator who sets the group's
+//     offset is obeyed: originals come again, copies do not.
+//   - In a partition the handler has one call at a time, in offset order. A copy that takes the place of a record that was
+//     given up may come after records behind it.
+//   - A record is given up only by OnErrorSkip and OnErrorDeadLetter, and gives up its key: the next copy passes. A rewind
+//     to before it brings both again.
+//   - A panic in the handler ends Run with a [*PanicError]; nothing of its batch is committed, whatever OnError says.
+//
+// A [Filter] shows its caller no copy, and makes marks durable before it gives out or commits an offset. What is handled, and when
+// that is committed, is its caller's; and it takes the group's offset as it is, and keeps nothing beside it.
 //
 // # Flow
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -61,6 +62,7 @@ type FilterStats struct {
 	Unique, Redelivery, Duplicate uint64 // verdicts
 	NoKey                         uint64 // dropped for want of a key
 	Bypassed                      uint64 // passed without a verdict, for want of a key
+	CommitFailures                uint64 // of CommitOffsets: what Kafka did not acknowledge, by partition or request
 }
 
 // NewFilter checks the configuration: the error is a *ConfigError.
@@ -221,29 +223,49 @@ func (f *Filter) Commit(ctx context.Context) (map[string]map[int32]kgo.EpochOffs
 	return offsets, nil
 }
 
-// CommitOffsets is Commit, and then the commit of the offsets to Kafka with the client of the loop. An error of the latter
-// leaves marks that are ahead of the offsets, which does no harm: commit again, or go on.
+// CommitOffsets is Commit, and then the commit of the offsets to Kafka with the client of the loop. It returns what cannot pass
+// by itself: an error of Commit, of ctx, or a broker's that a later commit would meet again. A rebalance, or a coordinator that is away for a moment, is none: it is counted in
+// FilterStats.CommitFailures, the marks are ahead of the offsets for a while, which does no harm, and the next commit makes good.
 func (f *Filter) CommitOffsets(ctx context.Context, cl *kgo.Client) error {
 	offsets, err := f.Commit(ctx)
 	if err != nil || len(offsets) == 0 {
 		return err
 	}
-	cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, failed error) {
-		if err = failed; failed != nil {
+	var failed []error
+	cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			failed = append(failed, err)
 			return
 		}
 		for i := range resp.Topics {
 			for _, p := range resp.Topics[i].Partitions {
 				if word := kerr.ErrorForCode(p.ErrorCode); word != nil {
-					err = errors.Join(err, fmt.Errorf("%s/%d: %w", resp.Topics[i].Topic, p.Partition, word))
+					failed = append(failed, fmt.Errorf("%s/%d: %w", resp.Topics[i].Topic, p.Partition, word))
 				}
 			}
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("kafka: offset commit: %w", err)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	f.stats.CommitFailures += uint64(len(failed))
+	f.mu.Unlock()
+	if failed = slices.DeleteFunc(failed, commitPasses); len(failed) > 0 {
+		return fmt.Errorf("kafka: offset commit: %w", errors.Join(failed...))
 	}
 	return nil
+}
+
+// commitPasses says whether a later commit may succeed where this one failed. The group's words about generations and members
+// are no retriable ones, because the same request would fail again; a new one, after the rebalance, does not.
+func commitPasses(err error) bool {
+	for _, passing := range []error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.StaleMemberEpoch} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return !permanent(err)
 }
 
 // Revoked gives back the partitions, and commits nothing: what of them was shown may not be done. It has the form of the
