@@ -34,14 +34,22 @@ const (
 type warmBalancer struct {
 	kgo.GroupBalancer // cooperative-sticky
 
-	topic string
-	known func() []engine.Coverage
+	topic  string
+	known  func() []engine.Coverage
+	rejoin func() // has the group balance again
+
+	// unused is what MemberBalancer returned and Balance did not get yet; nil: nothing. Owned by the client's group goroutine.
+	unused *kgo.ConsumerBalancer
 }
 
 // balancers returns what the member offers to its group, the preferred one first.
 func (m *member) balancers() []kgo.GroupBalancer {
 	plain := kgo.CooperativeStickyBalancer()
-	return []kgo.GroupBalancer{&warmBalancer{GroupBalancer: plain, topic: m.cfg.Input, known: m.store.Coverages}, plain}
+	rejoin := func() {
+		<-m.connected
+		m.cl.ForceRebalance()
+	}
+	return []kgo.GroupBalancer{&warmBalancer{GroupBalancer: plain, topic: m.cfg.Input, known: m.store.Coverages, rejoin: rejoin}, plain}
 }
 
 // ProtocolName implements kgo.GroupBalancer.
@@ -50,6 +58,7 @@ func (*warmBalancer) ProtocolName() string { return warmProtocol }
 // JoinGroupMetadata implements kgo.GroupBalancer: the subscription of cooperative-sticky, with our user data. It differs
 // with every join, which the group does not mind: a member joins only to have the partitions assigned anew.
 func (b *warmBalancer) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
+	b.unused = nil
 	plain := b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
 	return withUserData(plain, encodeWarm(nil, b.topic, b.known()))
 }
@@ -75,6 +84,7 @@ func (b *warmBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (k
 		alike = alike && slices.Equal(meta.Topics, []string{b.topic})
 	})
 	if alike && len(cb.Members()) > 0 {
+		b.unused = cb
 		return cb, cb.MemberTopics(), nil
 	}
 	// Some read other topics: what is balanced then is a question that the client has an answer to. It must not take our
@@ -86,8 +96,45 @@ func (b *warmBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (k
 	return b.GroupBalancer.MemberBalancer(others)
 }
 
+// ParseSyncAssignment implements kgo.GroupBalancer.
+//
+// A static member that restarts gets its old assignment, and the leader too: it is told not to balance (KIP-814). Partitions that
+// were added to the topic meanwhile would then wait for the next rebalance, which may never come. For its own balancers the
+// client works out the plan all the same, and joins again if the plan gives this member something else; for others it
+// cannot, so we do.
+func (b *warmBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	got, err := b.GroupBalancer.ParseSyncAssignment(assignment)
+	cb := b.unused
+	b.unused = nil
+	if err != nil || cb == nil {
+		return got, err
+	}
+	topic, ok := cb.Info().Topics()[b.topic]
+	if !ok || topic.Err != nil {
+		return got, nil
+	}
+	into := b.Balance(cb, map[string]int32{b.topic: int32(len(topic.Partitions))})
+	if into == nil {
+		return got, nil
+	}
+	for _, a := range into.IntoSyncAssignment() {
+		if a.MemberID != cb.Info().LeaderID {
+			continue
+		}
+		if want, err := b.GroupBalancer.ParseSyncAssignment(a.MemberAssignment); err == nil && !sameParts(want[b.topic], got[b.topic]) {
+			b.rejoin()
+		}
+	}
+	return got, nil
+}
+
+func sameParts(a, b []int32) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
 // Balance implements kgo.ConsumerBalancerBalance. All members read our topic, and no other.
 func (b *warmBalancer) Balance(cb *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
+	b.unused = nil
 	parts := int(topics[b.topic])
 	members := len(cb.Members())
 	plan := cb.NewPlan()
