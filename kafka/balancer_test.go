@@ -225,6 +225,48 @@ func TestWarmBalanceProperties(t *testing.T) {
 	})
 }
 
+// TestWarmLeaderRestarts: a leader that is told not to balance joins again if it should have other partitions than it got,
+// and only then.
+func TestWarmLeaderRestarts(t *testing.T) {
+	assigned := func(parts ...int32) []byte {
+		var a kmsg.ConsumerMemberAssignment
+		a.Topics = []kmsg.ConsumerMemberAssignmentTopic{{Topic: testIn, Partitions: parts}}
+		return a.AppendTo(nil)
+	}
+	members := []kmsg.JoinGroupResponseMember{
+		(&peer{id: "a", generation: -1, warm: warm(0, 10, 1, 3)}).join(), (&peer{id: "b", generation: 5, owned: []int32{0, 2}}).join(),
+	}
+	for what, c := range map[string]struct {
+		parts   int // of the topic, -1: not known
+		got     []byte
+		rejoins int
+	}{
+		"as it was":        {4, assigned(3, 1), 0},
+		"partitions added": {6, assigned(3, 1), 1},
+		"nothing got":      {4, assigned(), 1},
+		"topic not known":  {-1, assigned(3, 1), 0},
+		"another's":        {4, assigned(1, 2), 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			rejoins := 0
+			b := &warmBalancer{GroupBalancer: kgo.CooperativeStickyBalancer(), topic: testIn, rejoin: func() { rejoins++ }}
+			mb, _, err := b.MemberBalancer(members)
+			require.NoError(t, err)
+			mb.(*kgo.ConsumerBalancer).SetBalanceInfo(kgo.BalanceInfo{LeaderID: "a", Topics: func() map[string]kgo.TopicMetadata {
+				if c.parts < 0 {
+					return nil
+				}
+				return map[string]kgo.TopicMetadata{testIn: {Partitions: make([]kgo.PartitionMetadata, c.parts)}}
+			}})
+			for range 2 { // it says so once
+				_, err = b.ParseSyncAssignment(c.got)
+				require.NoError(t, err)
+				require.Equal(t, c.rejoins, rejoins)
+			}
+		})
+	}
+}
+
 // TestPlace compares with all assignments there are.
 func TestPlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
