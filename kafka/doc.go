@@ -91,6 +91,14 @@
 // ModeActive, ModeShadow (all passes, verdicts in headers) and ModeBypass (all passes, the engine is not asked) are changed
 // by SetMode, at a chunk's boundary, and not kept: docs/decisions/0011 has the reasons.
 //
+// # Whose partition
+//
+// State is on the disk of the member that had a partition, so that member should get it back, also when it has been away for
+// longer than its session. Each member tells the group's leader, when it joins, which offsets of which partitions its store
+// knows (balancer_codec.go). The leader balances the counts first, then keeps what is known, then moves as little as possible
+// (balancer.go, place.go). The protocol is cooperative: nobody gets a partition before its owner has drained it. A group
+// in which somebody does not offer our protocol uses plain cooperative-sticky, which every member offers too.
+//
 // # What it does not do
 //
 //   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine): until that one
@@ -104,6 +112,7 @@
 //     and shows at the next is taken for the tail.
 //   - What passes in bypass leaves no marks: copies of it pass, for up to a window after the way back. In bypass an offset that
 //     Kafka holds is ahead of the marks, on purpose.
+//   - A partition that comes home lacks the marks of what others read of it meanwhile, and the balancer does not see that hole.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
 //   - A topic that is deleted and made again under the same name is noticed where offsets no longer fit (*OffsetError), not
 //     by its id.

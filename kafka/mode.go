@@ -127,6 +127,7 @@ type noStore struct{}
 
 func (noStore) ID() string                                 { return "" }
 func (noStore) Partition(string, int32) (partition, error) { return noState{}, nil }
+func (noStore) Coverages() []engine.Coverage               { return nil }
 
 type noState struct{}
 

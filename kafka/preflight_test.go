@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"noecho/engine"
 )
 
 // preflight runs Preflight of a relay with an edited configuration and returns its error, or NewRelay's.
@@ -31,6 +33,8 @@ func (s namedStore) ID() string { return string(s) }
 func (s namedStore) Partition(string, int32) (partition, error) {
 	return nil, errors.New("no partitions")
 }
+
+func (namedStore) Coverages() []engine.Coverage { return nil }
 
 func TestPreflight(t *testing.T) {
 	w := newWorld(t, 2)

@@ -11,6 +11,7 @@ import (
 type store interface {
 	ID() string
 	Partition(topic string, partition int32) (partition, error)
+	Coverages() []engine.Coverage
 }
 
 type partition interface {
