@@ -15,6 +15,7 @@
 //	docs/format.md       every byte on disk
 //	docs/operations.md   running it
 //	docs/kafka.md        the library on Kafka
+//	docs/guarantees.md   each failure and each form: what is lost, repeated, reordered
 //	docs/stamping.md     ids made at the producer, in any language
 //	docs/decisions/      why it is as it is
 //
