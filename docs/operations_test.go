@@ -114,7 +114,7 @@ func TestSettings(t *testing.T) {
 }
 
 // foreign are flags of other commands.
-var foreign = map[string]bool{"--json": true, "--buckets": true, "--reset-offsets": true, "--seconds": true, "--rate": true}
+var foreign = map[string]bool{"--json": true, "--buckets": true, "--reset-offsets": true, "--seconds": true, "--rate": true, "--addr": true}
 
 var metricType = regexp.MustCompile(`(?m)^# TYPE (noecho_\w+) (\w+)$`)
 

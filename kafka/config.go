@@ -41,6 +41,13 @@ type RelayConfig struct {
 	OnMissingKey MissingKey    // default: pass
 	StartAt      StartAt       // default: earliest
 
+	OnDuplicate OnDuplicate // default: drop
+	// DuplicatesTopic takes the duplicates with OnDuplicate topic. It needs as many partitions as the input has.
+	DuplicatesTopic string
+	// Mode is what the relay starts with; default active. Without an Engine (one that cannot be opened) it must be bypass, and
+	// InstanceID must be given.
+	Mode Mode
+
 	// CommitInterval is the time between commits; default 1 s. A restart repeats at most the work of one interval
 	// (reading only: the output's tail is recovered).
 	CommitInterval time.Duration
@@ -74,6 +81,8 @@ func (c *RelayConfig) ensureDefaults(id string) {
 	m := c.member()
 	m.ensureDefaults(id)
 	c.adopt(&m)
+	def(&c.OnDuplicate, DuplicateDrop)
+	def(&c.Mode, ModeActive)
 	def(&c.SettleWait, 250*time.Millisecond)
 	def(&c.BatchBytes, 1_000_000)
 	if len(c.Compression) == 0 {
@@ -112,6 +121,10 @@ func (c *RelayConfig) validate() error {
 	m := c.member()
 	problems = append(problems, m.problems()...)
 	problems = append(problems, tooSmall([]least{{"settle_wait", int64(c.SettleWait), 1}, {"batch_bytes", int64(c.BatchBytes), 1}})...)
+	if c.InstanceID == "" {
+		problems = append(problems, "instance_id is missing: without a store there is none to take")
+	}
+	problems = append(problems, c.validateDuplicates()...)
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}

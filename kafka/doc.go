@@ -39,7 +39,7 @@
 //	   commit loop, each interval, all partitions together:
 //	      position of each worker -> engine.Commit (one fsync) -> one OffsetCommit with metadata
 //
-// Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks.
+// Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks. (But in bypass: see Modes.)
 //
 // A consumer is the same up to Check; then its handler is called, in the same goroutine.
 //
@@ -72,6 +72,34 @@
 // checked again, because their marks must be taken in, and not produced again. See decide for the four cases, among
 // them an operator who sets the group's offsets with the usual tools, and is obeyed.
 //
+// # Duplicates
+//
+// With OnDuplicate drop they are left out. With tag they go to the output like all others, in their place, and with topic to
+// DuplicatesTopic, same partition number, by a builder and a lane of their own. Either way they carry, behind their own headers:
+//
+//	noecho-verdict          duplicate (no_key: see ModeShadow)
+//	noecho-original-offset  of the record that this one is a copy of: same topic, same partition
+//	noecho-age-ms           the copy's timestamp minus the original's, where that is known
+//	noecho-age-least-ms     else: the copy is at least that much younger, by the original's bucket of time; or neither
+//	noecho-source           as all records of the output
+//
+// The output is a prefix of what should be there as before: what should be there has become more. The topic of duplicates gets
+// each at least once: no offset is committed before the duplicates below it are acknowledged, and that is why an offset
+// can wait while the output goes on; see hold for what N is then.
+//
+// # Modes
+//
+// ModeActive, ModeShadow (all passes, verdicts in headers) and ModeBypass (all passes, the engine is not asked) are changed
+// by SetMode, at a chunk's boundary, and not kept: docs/decisions/0011 has the reasons.
+//
+// # Whose partition
+//
+// State is on the disk of the member that had a partition, so that member should get it back, also when it has been away for
+// longer than its session. Each member tells the group's leader, when it joins, which offsets of which partitions its store
+// knows (balancer_codec.go). The leader balances the counts first, then keeps what is known, then moves as little as possible
+// (balancer.go, place.go). The protocol is cooperative: nobody gets a partition before its owner has drained it. A group
+// in which somebody does not offer our protocol uses plain cooperative-sticky, which every member offers too.
+//
 // # What it does not do
 //
 //   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine): until that one
@@ -83,6 +111,9 @@
 //     watermark is seen, and a replication that lags by more than SettleWait has the same effect.
 //   - Where others write to the output without a pause, it never stands still: after some tries, what the leader held at one look
 //     and shows at the next is taken for the tail.
+//   - What passes in bypass leaves no marks: copies of it pass, for up to a window after the way back. In bypass an offset that
+//     Kafka holds is ahead of the marks, on purpose.
+//   - A partition that comes home lacks the marks of what others read of it meanwhile, and the balancer does not see that hole.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
 //   - A topic that is deleted and made again under the same name is noticed where offsets no longer fit (*OffsetError), not
 //     by its id.

@@ -125,7 +125,7 @@ func (e *SourceError) Error() string {
 // ProduceError says that the broker refused a batch for good. Nothing of the partition after it was sent; after the
 // cause is mended a restart goes on at First.
 type ProduceError struct {
-	Topic       string // the output
+	Topic       string // the output, or the duplicates'
 	Partition   int32
 	First, Last int64 // source offsets in the batch
 	Bytes       int   // size of the batch as sent
@@ -134,8 +134,8 @@ type ProduceError struct {
 
 func (e *ProduceError) Error() string {
 	if e.First == e.Last && tooLarge(e.Err) {
-		return fmt.Sprintf("kafka: %s/%d: the output does not take the record with the source offset %d (%d bytes as a batch of its own): %v; nothing after it was sent: "+
-			"set max.message.bytes of the output above that and restart", e.Topic, e.Partition, e.First, e.Bytes, e.Err)
+		return fmt.Sprintf("kafka: %s/%d: the topic does not take the record with the source offset %d (%d bytes as a batch of its own): %v; nothing after it was sent: "+
+			"set its max.message.bytes above that and restart", e.Topic, e.Partition, e.First, e.Bytes, e.Err)
 	}
 	return fmt.Sprintf("kafka: %s/%d: the broker refused the batch with the source offsets %d to %d (%d bytes): %v; nothing after it was sent: mend the cause (permissions, disk) and restart",
 		e.Topic, e.Partition, e.First, e.Last, e.Bytes, e.Err)
@@ -206,3 +206,16 @@ func (e *FencedError) Unwrap() error { return e.Err }
 
 // errRecreated is the cause in a TopicError when a topic's id changed under the relay.
 var errRecreated = errors.New("it was deleted and made again while the relay ran")
+
+// ModeError says why a mode cannot be set.
+type ModeError struct {
+	Mode   Mode
+	Reason string
+}
+
+func (e *ModeError) Error() string {
+	return fmt.Sprintf("kafka: mode %q: %s", string(e.Mode), e.Reason)
+}
+
+// errNoStore: a relay without a store was asked for a verdict, which its mode should have excluded.
+var errNoStore = errors.New("kafka: there is no store to decide with")

@@ -152,6 +152,9 @@ func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
 	require.NoError(w.t, err)
 	l := &life{w: w, net: &network{}, e: e, done: make(chan struct{}), dead: make(chan struct{})}
 	cfg := w.config(l.net)
+	if w.edit != nil {
+		w.edit(&cfg)
+	}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -167,6 +170,9 @@ func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
 func (l *life) start() *life {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
+	if l.w.started != nil {
+		l.w.started(l)
+	}
 	go func() {
 		defer close(l.done)
 		l.err = l.run(ctx)

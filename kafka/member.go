@@ -33,6 +33,9 @@ type member struct {
 	broken    context.Context // ends with the first fatal error, which is its cause
 	breakWith context.CancelCauseFunc
 
+	bypass    atomic.Bool // nobody asks the store, and its failures are no matter: see ModeBypass
+	stateless atomic.Bool // some partition has no state, or there is no store: bypass is for good
+
 	queueBound     atomic.Int64 // bytes a queue may hold: the share of one partition
 	commits        atomic.Int64
 	commitFailures atomic.Int64

@@ -26,7 +26,9 @@ type memberConfig struct {
 }
 
 func (c *memberConfig) ensureDefaults(id string) {
-	def(&c.InstanceID, "noecho-"+id)
+	if id != "" { // of no store, in bypass
+		def(&c.InstanceID, "noecho-"+id)
+	}
 	def(&c.OnMissingKey, MissingPass)
 	def(&c.StartAt, StartEarliest)
 	def(&c.CommitInterval, time.Second)

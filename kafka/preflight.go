@@ -26,7 +26,10 @@ func (r *Relay) Preflight(ctx context.Context) error {
 		if err := r.checkTopics(ctx, adm); err != nil {
 			return err
 		}
-		return r.checkSizes(ctx, adm)
+		if err := r.checkSizes(ctx, adm); err != nil {
+			return err
+		}
+		return r.checkDuplicates(ctx, adm)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 type store interface {
 	ID() string
 	Partition(topic string, partition int32) (partition, error)
+	Coverages() []engine.Coverage
 }
 
 type partition interface {
@@ -19,6 +20,7 @@ type partition interface {
 	Committed() int64
 	Coverage() (start, to int64)
 	Forget(key []byte) error
+	TakenInBefore(offset int64) (ms int64, ok bool)
 	Close() error
 }
 

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	testIn    = "orders"
 	testOut   = "orders-clean"
+	testDup   = "orders-duplicates"
 	testGroup = "relay"
 	patience  = time.Minute // of a test that waits for something that must happen; nothing is measured with it
 )
@@ -41,6 +42,8 @@ type world struct {
 	fs      *testutil.FS // the disk as the next life finds it
 	cl      *kgo.Client  // the test's own
 	adm     *kadm.Client
+	edit    func(*RelayConfig)      // of every life; nil: none
+	started func(*life)             // told of every life; nil: nobody
 	fed     map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
 }
 
