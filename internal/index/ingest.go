@@ -64,7 +64,7 @@ func (x *Index) Ingest(ctx context.Context, runs []Run, metas []Meta, trails ...
 		b.discard() // Pebble removes them only on success
 	}
 	if err == nil {
-		x.settler.ingested(runs, b.keys)
+		x.settler.ingested(runs, b.keys, len(metas) > 0)
 	}
 	return err
 }

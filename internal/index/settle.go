@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -25,6 +26,7 @@ type settler struct {
 
 	mu    sync.Mutex
 	parts map[uint32]map[uint64]*heap // by partition and bucket
+	metas int                         // tables of metas that are stacked
 }
 
 // heap is what is known of a bucket's runs, under settler.mu. Estimates.
@@ -46,6 +48,11 @@ const (
 	settleRetry = time.Second
 
 	keyBytes = 21 // of a table, for estimates
+
+	// metaDepth is how many tables of metas are stacked up before they are merged. Each Ingest brings one, and each
+	// lies over the one before: they would be the deepest stack of the store, as deep as mergeDepth, and every lookup
+	// passes through all of its levels, though none of them has a mark. They are small.
+	metaDepth = 8
 )
 
 func newSettler() *settler {
@@ -58,9 +65,14 @@ func newSettler() *settler {
 
 // ingested takes note of the runs of an Ingest, in order, and of what has ended
 // by it. keys[i] is the number of entries of runs[i].
-func (s *settler) ingested(runs []Run, keys []int64) {
+func (s *settler) ingested(runs []Run, keys []int64, metas bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if metas {
+		if s.metas++; s.metas >= metaDepth {
+			s.wakeUp()
+		}
+	}
 	for i := range runs {
 		s.heapLocked(runs[i].Partition, runs[i].Bucket).stacked += keys[i]
 	}
@@ -129,6 +141,17 @@ func (s *settler) next() (partition uint32, bucket uint64, h *heap) {
 	return partition, bucket, h
 }
 
+// metasDue says whether the tables of metas are to be merged, and counts from here on.
+func (s *settler) metasDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.metas < metaDepth {
+		return false
+	}
+	s.metas = 0
+	return true
+}
+
 // merged takes note of the outcome of a merge of h. Runs that came in while it
 // ran are counted as merged; if they were many, the next late ones bring them in.
 func (s *settler) merged(h *heap, ok bool) {
@@ -158,6 +181,10 @@ func (x *Index) settle() {
 			return
 		}
 		for {
+			if x.settler.metasDue() {
+				// A failure shows in the next merge of a bucket, and costs time only.
+				_ = x.mergeMetas()
+			}
 			partition, bucket, h := x.settler.next()
 			if h == nil {
 				break
@@ -184,8 +211,21 @@ func (x *Index) settle() {
 // mergeBucket merges all runs of a bucket that are stacked when it begins with
 // what lies below. Of a bucket that has none, or was dropped, nothing is read.
 func (x *Index) mergeBucket(partition uint32, bucket uint64) error {
-	start, end := appendPrefix(nil, partition, bucket), appendBucketEnd(nil, partition, bucket)
-	return x.call(func() error { return x.db.Compact(x.ctx, start, end, false) })
+	return x.merge(appendPrefix(nil, partition, bucket), appendBucketEnd(nil, partition, bucket))
+}
+
+// merge merges what lies between two keys.
+//
+// Its context never ends. Pebble (2.1.7) forgets a compaction whose context ends
+// before it runs, but not that it has picked it, and then panics, or waits for
+// ever for a turn that nobody takes. Close has to wait for what runs anyway.
+func (x *Index) merge(start, end []byte) error {
+	return x.call(func() error { return x.db.Compact(context.Background(), start, end, false) })
+}
+
+// mergeMetas merges the tables of metas.
+func (x *Index) mergeMetas() error {
+	return x.merge(appendMetaKey(nil, nil), appendPartitionEnd(nil, metaPartition))
 }
 
 // survey fills the settler with what is in the store at Open.

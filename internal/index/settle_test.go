@@ -144,7 +144,7 @@ func TestSettleDropped(t *testing.T) {
 func TestSettlerForgets(t *testing.T) {
 	s := newSettler()
 	for b := range uint64(1000) {
-		s.ingested([]Run{{Partition: 1, Bucket: b}}, []int64{5})
+		s.ingested([]Run{{Partition: 1, Bucket: b}}, []int64{5}, false)
 	}
 	require.Len(t, s.parts[1], maxHeaps)
 	for b := range s.parts[1] {
@@ -159,9 +159,9 @@ func TestSettlerForgets(t *testing.T) {
 	s.merged(h, false)
 	require.Equal(t, heap{stacked: 5, due: true}, *h)
 	// A mark of long ago is forgotten at once, and harms nothing.
-	s.ingested([]Run{{Partition: 1, Bucket: 3}}, []int64{1})
+	s.ingested([]Run{{Partition: 1, Bucket: 3}}, []int64{1}, false)
 	require.NotContains(t, s.parts[1], uint64(3))
-	s.ingested([]Run{{Partition: 1, Bucket: math.MaxUint64}}, []int64{1})
+	s.ingested([]Run{{Partition: 1, Bucket: math.MaxUint64}}, []int64{1}, false)
 	require.Len(t, s.parts[1], maxHeaps)
 }
 
@@ -184,4 +184,43 @@ func TestStackedRunsAreFiltered(t *testing.T) {
 	after := x.db.Metrics().Filter
 	require.Less(t, after.Misses-before.Misses, int64(absent*16*45/1000), "of %d", absent*16)
 	require.Greater(t, after.Hits-before.Hits, int64(absent*16*95/100))
+}
+
+// TestMetasAreMerged: each Ingest stacks a table of metas onto the one before. They do not grow into the deepest stack of the store.
+func TestMetasAreMerged(t *testing.T) {
+	x := open(t, Options{FS: leaks(t)})
+	m := newModel()
+	for i := range 5 * metaDepth {
+		require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{uint64(i), 1, int64(i)})}, []Meta{{Key: []byte("state"), Value: []byte{byte(i)}}}))
+		m.marks[mark{1, 1, uint64(i), 1}] = int64(i)
+	}
+	m.metas["state"] = string([]byte{5*metaDepth - 1})
+	metas := func() (n int) {
+		levels, err := x.db.SSTables()
+		require.NoError(t, err)
+		for i := range levels[0] {
+			if _, _, _, _, mark := decodeKey(levels[0][i].Smallest.UserKey); !mark {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "metas are merged", func() bool { return metas() < metaDepth })
+	requireState(t, x, m)
+}
+
+// TestCloseWhileMerging: Close comes at any moment of a merge that is wanted, picked or under way.
+func TestCloseWhileMerging(t *testing.T) {
+	fs := leaks(t)
+	for i := range 40 {
+		x, err := Open("data", Options{FS: fs})
+		require.NoError(t, err)
+		for n := range 3 * metaDepth {
+			id := uint64(i)<<8 | uint64(n)
+			runs := []Run{run(1, uint64(i)<<8|uint64(n/4), Entry{id, 1, 1})}
+			require.NoError(t, x.Ingest(ctxb, runs, []Meta{{Key: []byte("state"), Value: []byte{1}}}))
+		}
+		time.Sleep(time.Duration(i%8) * 200 * time.Microsecond)
+		require.NoError(t, x.Close())
+	}
 }
