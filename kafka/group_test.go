@@ -158,5 +158,5 @@ func TestGroupRefused(t *testing.T) {
 	var refused *GroupError
 	require.ErrorAs(t, l.err, &refused)
 	require.ErrorIs(t, l.err, kerr.InvalidSessionTimeout)
-	require.Contains(t, refused.Hint, "45s", "what was asked for, because no setting changes it")
+	require.Contains(t, refused.Hint, "45s", "what was asked for")
 }

@@ -7,11 +7,16 @@ usage() {
   cat <<'EOF'
 usage: scripts/kafka.sh COMMAND [ARGS]
 
-  up               start the broker on free loopback ports (nothing to do when it runs); prints host:port
+  up               start the broker on free loopback ports, or what has died of it; prints host:port
   down             stop it and remove its data
   brokers          print host:port of the running broker; fails when there is none
   run CMD ARGS...  run CMD with KAFKA_BROKERS set: a broker that is there is used and left; else one is started, and stopped afterwards
   classpath        print the class path of Kafka's jars, for a Java client
+  node kill N      SIGKILL to node N (KAFKA_NODES=3 kafka.sh up starts nodes 1, 2 and 3)
+  node pause N     SIGSTOP to node N: it holds its connections and answers nothing
+  node resume N    SIGCONT to node N
+  node start N     bring node N back with the data it had; returns when it accepts connections
+  node list        number, host:port and state (up, paused, down) of each node
   topics ARGS...   kafka-topics            (TopicCommand), --bootstrap-server is filled in
   groups ARGS...   kafka-consumer-groups   (ConsumerGroupCommand), likewise
   perf ARGS...     kafka-producer-perf-test (ProducerPerformance), likewise
@@ -19,8 +24,8 @@ usage: scripts/kafka.sh COMMAND [ARGS]
 environment:
   KAFKA_BROKERS    host:port[,host:port]: a broker that is already there, for run, topics, groups, perf
   KAFKA_PIDS       its process ids, where it runs on this machine: a benchmark can tell what it costs. run sets it by itself
-  KAFKA_NODES      nodes to start, 1 (default) to 9; replication factor is 3 at most
-  KAFKA_HEAP       heap of a node (default 1g)
+  KAFKA_NODES      nodes to start, 1 (default) to 9; with three or more, topics have 3 replicas, of which 2 must be in sync
+  KAFKA_HEAP       heap of a node (default 1g; 384m where KAFKA_NODES is more than 1)
   KAFKA_DIR        where jars and data go (default .kafka in the work tree)
 EOF
 }
@@ -33,6 +38,7 @@ here=$root/scripts/kafka
 dir=${KAFKA_DIR:-$root/.kafka}
 run=$dir/run # run/brokers, run/N/{pid,server.properties,node.log,data}; there while nodes run
 nodes=${KAFKA_NODES:-1}
+heap=${KAFKA_HEAP:-$([ "$nodes" -gt 1 ] && echo 384m || echo 1g)}
 
 need_java() {
   local version
@@ -131,38 +137,99 @@ start() {
   for i in $(seq "$nodes"); do
     (jvm 256m WARN kafka.tools.StorageTool format -t "$cluster" -c "$run/$i/server.properties" >"$run/$i/node.log" 2>&1) ||
       die "formatting the storage failed; see $run/$i/node.log"
-    (jvm "${KAFKA_HEAP:-1g}" INFO kafka.Kafka "$run/$i/server.properties" </dev/null >>"$run/$i/node.log" 2>&1 & echo $! >"$run/$i/pid")
+    printf '%s\n' "$heap" >"$run/$i/heap"
+    start_node "$i"
   done
   wait_ready "$(cat "$run/brokers")"
 }
 
+# start_node N: the heap is the one it was made with, whoever starts it again.
+start_node() {
+  (jvm "$(cat "$run/$1/heap")" INFO kafka.Kafka "$run/$1/server.properties" </dev/null >>"$run/$1/node.log" 2>&1 & echo $! >"$run/$1/pid")
+}
+
+# address N prints its host:port: brokers are listed in the order of their numbers.
+address() { cut -d, -f"$1" "$run/brokers"; }
+
+# wait_port N: until node N accepts connections. SECONDS counts from the script's start.
+wait_port() {
+  local deadline=$((SECONDS + 120)) b
+  b=$(address "$1")
+  until answers "${b##*:}"; do
+    sleep 0.2
+    kill -0 "$(cat "$run/$1/pid")" 2>/dev/null || die "node $1 ended while it started; see $run/$1/node.log"
+    [ $SECONDS -lt $deadline ] || die "no answer from $b within 120 s; see $run/$1/node.log"
+  done
+}
+
 # wait_ready BROKERS: a port that accepts is not yet a broker that serves; the last word is a tool's answer.
 wait_ready() {
-  local deadline=$((SECONDS + 120)) i b
-  for b in ${1//,/ }; do
-    until answers "${b##*:}"; do
-      sleep 0.2
-      for i in $(seq "$nodes"); do
-        kill -0 "$(cat "$run/$i/pid")" 2>/dev/null || die "node $i ended while it started; see $run/$i/node.log"
-      done
-      [ $SECONDS -lt $deadline ] || die "no answer from $b within 120 s; see $run/*/node.log"
-    done
+  local d
+  for d in "$run"/[1-9]; do
+    wait_port "${d##*/}"
   done
   (jvm 256m WARN org.apache.kafka.tools.TopicCommand --bootstrap-server "$1" --list >/dev/null) ||
     die "the broker does not answer; see $run/*/node.log"
 }
 
+# running: a node that runs makes a broker that runs; the others may have been killed on purpose.
 running() {
   local d
   [ -s "$run/brokers" ] || return 1
   for d in "$run"/[1-9]; do
-    alive "${d##*/}" || return 1
+    alive "${d##*/}" && return 0
   done
+  return 1
 }
 
 up() {
-  running || { stop; start; }
+  local d
+  if running; then
+    for d in "$run"/[1-9]; do
+      alive "${d##*/}" || { start_node "${d##*/}"; wait_port "${d##*/}"; }
+    done
+  else
+    stop
+    start
+  fi
   cat "$run/brokers"
+}
+
+# paused PID: T is the state of a process that SIGSTOP has stopped.
+paused() {
+  if [ -d /proc/self ]; then
+    grep -q '^State:.T' "/proc/$1/status"
+  else
+    ps -p "$1" -o state= | grep -q '^T'
+  fi 2>/dev/null
+}
+
+node() {
+  local verb=${1:-} n=${2:-} pid d state
+  if [ "$verb" = list ]; then
+    running || die "no broker runs: start one with 'make kafka-up'."
+    for d in "$run"/[1-9]; do
+      n=${d##*/}
+      if ! alive "$n"; then state=down; elif paused "$(cat "$d/pid")"; then state=paused; else state=up; fi
+      printf '%s %s %s\n' "$n" "$(address "$n")" "$state"
+    done
+    return
+  fi
+  case $n in [1-9]) ;; *) usage >&2; exit 2 ;; esac
+  [ -d "$run/$n" ] || die "there is no node $n: 'kafka.sh node list' shows which there are; KAFKA_NODES=3 kafka.sh up starts three."
+  if [ "$verb" = start ]; then
+    alive "$n" || { need_java; start_node "$n"; }
+    wait_port "$n"
+    return
+  fi
+  alive "$n" || die "node $n does not run: 'kafka.sh node start $n' brings it back."
+  pid=$(cat "$run/$n/pid")
+  case $verb in
+    kill) kill -KILL "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done ;;
+    pause) kill -STOP "$pid" ;;
+    resume) kill -CONT "$pid" ;;
+    *) usage >&2; exit 2 ;;
+  esac
 }
 
 stop() {
@@ -171,6 +238,7 @@ stop() {
     alive "${d##*/}" || continue
     pid=$(cat "$d/pid")
     kill "$pid"
+    kill -CONT "$pid" # a paused one hears nothing
     for _ in $(seq 100); do
       kill -0 "$pid" 2>/dev/null || continue 2
       sleep 0.1
@@ -197,7 +265,8 @@ with_broker() {
   fi
   say "broker: $KAFKA_BROKERS"
   if [ -z "${KAFKA_PIDS:-}" ] && running && [ "$KAFKA_BROKERS" = "$(cat "$run/brokers")" ]; then
-    export KAFKA_PIDS=$(cat "$run"/[1-9]/pid | tr '\n' ' ')
+    KAFKA_PIDS=$(cat "$run"/[1-9]/pid | tr '\n' ' ')
+    export KAFKA_PIDS
   fi
   KAFKA_BROKERS=$KAFKA_BROKERS "$@"
 }
@@ -218,6 +287,7 @@ case $cmd in
   brokers) brokers ;;
   run) with_broker "$@" ;;
   classpath) jars ;;
+  node) node "$@" ;;
   topics) tool org.apache.kafka.tools.TopicCommand "$@" ;;
   groups) tool org.apache.kafka.tools.consumer.group.ConsumerGroupCommand "$@" ;;
   perf) tool org.apache.kafka.tools.ProducerPerformance "$@" ;;

@@ -18,6 +18,7 @@ type Config struct {
 	DuplicatesTopic string
 	Mode            string
 	CommitInterval  time.Duration
+	SessionTimeout  time.Duration
 
 	// Connection.
 	TLS                   bool
@@ -76,6 +77,8 @@ func Default() Config {
 		Mode:         "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
 		CommitInterval: time.Second,
+		// Shorter: a process that only restarts loses its partitions. Longer: those of one that is gone stand still.
+		SessionTimeout: 45 * time.Second,
 		Window:         24 * time.Hour,
 		Buckets:        6,
 		OnFull:         "shrink",

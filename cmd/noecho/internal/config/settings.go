@@ -59,6 +59,8 @@ var Settings = []Setting{
 		Values: []string{"active", "shadow", "bypass"}, field: func(c *Config) any { return &c.Mode }},
 	{Name: "commit_interval", Group: groupKafka, Usage: "time between commits (fsync, then offsets); what a crash makes noecho read again",
 		field: func(c *Config) any { return &c.CommitInterval }},
+	{Name: "session_timeout", Group: groupKafka, Usage: "how long a member may be silent before others get its partitions",
+		field: func(c *Config) any { return &c.SessionTimeout }},
 	{Name: "instance_id", Group: groupKafka, Usage: "static member name, unique in the group (default: made from the store's id)",
 		field: func(c *Config) any { return &c.InstanceID }},
 	{Name: "client_id", Group: groupKafka, Usage: "name shown in the brokers' logs and quotas",

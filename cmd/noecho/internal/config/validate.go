@@ -26,6 +26,8 @@ const (
 	logShare       = 10 // the log may take half of max_bytes, and has up to five segments
 	commitMin      = 10 * time.Millisecond
 	commitMax      = time.Minute
+	sessionMin     = time.Second // brokers refuse less than 6 s unless told otherwise, and more than 30 min
+	sessionMax     = 30 * time.Minute
 	seedDigits     = 32
 )
 
@@ -116,6 +118,9 @@ func (v validator) kafka() {
 	v.require("client_id", v.ClientID, "this client")
 	if v.CommitInterval < commitMin || v.CommitInterval > commitMax {
 		v.fail("commit_interval", "is %s; choose between %s and %s", ShortDuration(v.CommitInterval), commitMin, ShortDuration(commitMax))
+	}
+	if v.SessionTimeout < sessionMin || v.SessionTimeout > sessionMax {
+		v.fail("session_timeout", "is %s; choose between %s and %s", ShortDuration(v.SessionTimeout), sessionMin, ShortDuration(sessionMax))
 	}
 }
 

@@ -67,6 +67,8 @@ func TestKafkaViolations(t *testing.T) {
 	f(`duplicates_topic is "dups", but on_duplicate is drop, which sends nothing there`, "--duplicates-topic=dups")
 	f(`mode is "off"; choose active, shadow or bypass (from --mode)`, "--mode=off")
 	f("commit_interval is 0s; choose between 10ms and 1m", "--commit-interval=0s")
+	f("session_timeout is 0s; choose between 1s and 30m", "--session-timeout=0s")
+	f("session_timeout is 1h", "--session-timeout=1h")
 	f("commit_interval is 2h", "--commit-interval=2h")
 }
 
