@@ -64,6 +64,20 @@ test-stamp: ## Go, Java and Python stamp the same orders on a real Kafka broker;
 test-examples: ## examples with modules of their own; the one with PostgreSQL starts it, kills its consumer, counts rows (left out where it is not installed)
 	@for m in examples/*/go.mod; do (set -x; cd $$(dirname $$m); $(GO) test -timeout 10m -count=1 -v ./...); done
 
+chaos := $(GO) test -timeout 30m -count=1 -v -run '^TestChaos$$' ./fuzz/e2e
+
+.PHONY: chaos
+chaos: ## three members killed, stopped and frozen at random for 5 minutes, 3 M records, on kfake (make test has a short form)
+	NOECHO_E2E_CHAOS=$(or $(SECONDS),300) NOECHO_E2E_RECORDS=$(or $(N),3000000) $(chaos)
+
+.PHONY: chaos-kafka
+chaos-kafka: ## the same on a real Kafka broker (KAFKA_BROKERS, or one that is started for it)
+	NOECHO_E2E_CHAOS=$(or $(SECONDS),300) NOECHO_E2E_RECORDS=$(or $(N),3000000) scripts/kafka.sh run $(chaos)
+
+.PHONY: chaos-cluster
+chaos-cluster: ## three real brokers: leader and coordinator killed under load and brought back
+	KAFKA_NODES=3 scripts/kafka.sh run $(GO) test -timeout 30m -count=1 -v -run '^TestCluster$$' ./fuzz/e2e
+
 .PHONY: kafka-up
 kafka-up: ## start a Kafka broker on free loopback ports, print host:port (scripts/kafka.sh help says more)
 	@scripts/kafka.sh up

@@ -240,20 +240,23 @@ func (l *life) idle() bool {
 	return true
 }
 
+// committed says whether the relay has handled and committed all that was fed, or has ended.
+func (l *life) committed() bool {
+	if !l.idle() {
+		return false
+	}
+	for _, a := range l.m.assignments() {
+		if g := a.gauges(); len(l.w.fed[a.part]) > 0 && g.committed != g.next {
+			return false
+		}
+	}
+	return true
+}
+
 // settle waits until all that was fed is handled and committed.
 func (l *life) settle() {
 	l.w.t.Helper()
-	l.w.eventually("all handled and committed", func() bool {
-		if !l.idle() {
-			return false
-		}
-		for _, a := range l.m.assignments() {
-			if g := a.gauges(); len(l.w.fed[a.part]) > 0 && g.committed != g.next {
-				return false
-			}
-		}
-		return true
-	})
+	l.w.eventually("all handled and committed", l.committed)
 	select {
 	case <-l.done:
 		require.NoError(l.w.t, l.err, "Run ended")

@@ -23,7 +23,7 @@ import (
 // serveKfake is the broker's process: it prints its address and serves until its standard input closes, which also
 // happens when the test process dies, so that no broker is ever left behind.
 func serveKfake() error {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second))
 	if err != nil {
 		return err
 	}

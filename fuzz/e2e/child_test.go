@@ -97,6 +97,13 @@ func (c *child) output() string {
 	return string(b)
 }
 
+// stacks ends a process that hangs, and gives all it has printed, with what its goroutines were doing at the end.
+func (c *child) stacks() string {
+	_ = c.cmd.Process.Signal(syscall.SIGQUIT)
+	<-c.done
+	return c.output()
+}
+
 func (c *child) tail() string {
 	out := c.output()
 	return out[max(0, len(out)-3000):]

@@ -17,6 +17,8 @@
 //	NOECHO_E2E_RECORDS   records of the kill run (default 1000000, with -short 60000)
 //	NOECHO_E2E_KILLS     kills while records flow (default 20, with -short 4)
 //	NOECHO_E2E_RATE      records a second the producer offers (default 30000)
+//	NOECHO_E2E_CHAOS     seconds in which TestChaos disturbs its three members (default 30, with -short 20)
+//	NOECHO_E2E_ROUNDS    rounds of TestCluster, each of which takes three brokers away (default 2, with -short 1)
 //	NOECHO_E2E_SEED      seed of the random choices (default: drawn, and printed)
 //	NOECHO_E2E_BINARY    a noecho binary to test in place of one built from this tree
 //	NOECHO_E2E_TAGS      build tags of the binary, for example invariants

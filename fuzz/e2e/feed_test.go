@@ -37,10 +37,10 @@ func (f *feed) run(ctx context.Context, b *broker, topic string) error {
 	}
 	defer cl.Close()
 	var failed atomic.Pointer[error]
-	rng := rand.New(rand.NewPCG(f.seed, partitions))
+	rng := rand.New(rand.NewPCG(f.seed, uint64(len(f.plan.parts))))
 	start := time.Now()
 	for i := range f.records {
-		p := rng.IntN(partitions)
+		p := rng.IntN(len(f.plan.parts))
 		want := f.plan.parts[p].offset
 		cl.Produce(ctx, f.plan.take(p, topic), func(r *kgo.Record, err error) {
 			if err == nil && r.Offset != want {

@@ -32,7 +32,7 @@ func (k killRun) run(t *testing.T) *tally {
 	l := link{brokers: b.addrs, input: b.topic(t, "in", partitions), output: b.topic(t, "out", partitions), group: name(t, "group")}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	f := &feed{plan: newPlan(seed), seed: seed, records: k.records, rate: k.rate}
+	f := &feed{plan: newPlan(seed, partitions), seed: seed, records: k.records, rate: k.rate}
 	f.start(ctx, b, l.input)
 	// One kill somewhere in each stretch of the input but the last three. The producer may be two stretches ahead, so that there is
 	// something to work off after a restart, and three when the moment of the kill has come, so that records flow at that moment.
@@ -79,16 +79,23 @@ func (k killRun) drain(t *testing.T, b *broker, l link, f *feed, c *child, until
 // waitDrained waits until the relay has committed the input as it is now.
 func waitDrained(t *testing.T, b *broker, l link, c *child, until time.Time) {
 	t.Helper()
-	ends, err := b.ends(l.input)
-	require.NoError(t, err)
 	poll(t, until, "the relay to commit the whole input", func() (bool, error) {
 		require.True(t, c.alive(), "the relay ended by itself")
-		committed, err := b.committed(l.group, l.input, partitions)
-		for p := range committed {
-			committed[p] = max(committed[p], 0) // an empty partition has nothing to commit
-		}
-		return err == nil && slices.Equal(committed, ends), err
+		return b.drained(l)
 	})
+}
+
+// drained says whether the group has committed the input as it is now.
+func (b *broker) drained(l link) (bool, error) {
+	ends, err := b.ends(l.input)
+	if err != nil {
+		return false, err
+	}
+	committed, err := b.committed(l.group, l.input, len(ends))
+	for p := range committed {
+		committed[p] = max(committed[p], 0) // an empty partition has nothing to commit
+	}
+	return err == nil && slices.Equal(committed, ends), err
 }
 
 // assassin starts relays and says when to end them.

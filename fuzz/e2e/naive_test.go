@@ -144,18 +144,18 @@ func TestHarness(t *testing.T) {
 		var wrong *wrongOutput
 		require.ErrorAs(t, run(t, "lose").verdict(), &wrong)
 		require.NotZero(t, wrong.Lost)
-		require.Zero(t, wrong.Repeated+wrong.Disordered+wrong.Foreign, wrong)
+		require.Zero(t, wrong.Repeated+wrong.Copies+wrong.Disordered+wrong.Foreign, wrong)
 	})
 	t.Run("repeat", func(t *testing.T) {
 		var wrong *wrongOutput
 		require.ErrorAs(t, run(t, "repeat").verdict(), &wrong)
 		require.NotZero(t, wrong.Repeated)
-		require.Zero(t, wrong.Lost+wrong.Disordered+wrong.Foreign, wrong)
+		require.Zero(t, wrong.Lost+wrong.Copies+wrong.Disordered+wrong.Foreign, wrong)
 	})
 	t.Run("reorder", func(t *testing.T) {
 		var wrong *wrongOutput
 		require.ErrorAs(t, run(t, "reorder").verdict(), &wrong)
 		require.NotZero(t, wrong.Disordered)
-		require.Zero(t, wrong.Repeated+wrong.Foreign, wrong)
+		require.Zero(t, wrong.Repeated+wrong.Copies+wrong.Foreign, wrong)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// partitions of most tests; a plan may have others.
 const partitions = 4
 
 // originalShare is about the share of a plan's records that are originals.
@@ -21,7 +22,7 @@ const traceHeader = "trace"
 // key and value once more, later; its timestamp is its own.
 type plan struct {
 	base  int64 // timestamp of offset 0, milliseconds
-	parts [partitions]partitionPlan
+	parts []partitionPlan
 }
 
 type partitionPlan struct {
@@ -34,8 +35,8 @@ type partitionPlan struct {
 	from, left int
 }
 
-func newPlan(seed uint64) *plan {
-	p := &plan{base: time.Now().Add(-time.Hour).UnixMilli()}
+func newPlan(seed uint64, parts int) *plan {
+	p := &plan{base: time.Now().Add(-time.Hour).UnixMilli(), parts: make([]partitionPlan, parts)}
 	for i := range p.parts {
 		p.parts[i] = partitionPlan{number: int32(i), rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 	}

@@ -35,7 +35,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Parallel()
 	b, seed := newBroker(t), newSeed(t)
-	return &site{t: t, b: b, dir: t.TempDir(), plan: newPlan(seed), seed: seed,
+	return &site{t: t, b: b, dir: t.TempDir(), plan: newPlan(seed, partitions), seed: seed,
 		link: link{brokers: b.addrs, input: b.topic(t, "in", partitions), output: b.topic(t, "out", partitions), group: name(t, "group")}}
 }
 

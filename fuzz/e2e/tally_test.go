@@ -15,18 +15,23 @@ const sourceHeader = "noecho-source"
 // and nothing else.
 type tally struct {
 	plan  *plan
-	input string // topic
-	seen  [partitions][]uint32
-	last  [partitions]int // largest original seen so far, -1 at first
+	input string    // topic
+	at    [][]int64 // at[p][n] is one more than the output offset where original n came first, 0 where it has not
+	last  []int     // largest original seen so far, -1 at first
 
-	out, repeated, disordered, foreign int
-	notes                              []string // the first few complaints
+	// What a run has done to the relay may excuse a repeat, by the output offsets of both, or a copy that passed, by the input offsets of
+	// original and copy. Without them nothing is excused.
+	excuseRepeat, excuseCopy func(partition int32, first, again int64) bool
+
+	out, repeated, copies, disordered, foreign int
+	excusedRepeats, excusedCopies              int
+	notes                                      []string // the first few complaints
 }
 
 func newTally(p *plan, input string) *tally {
-	t := &tally{plan: p, input: input}
-	for i := range t.seen {
-		t.seen[i] = make([]uint32, len(p.parts[i].firsts))
+	t := &tally{plan: p, input: input, at: make([][]int64, len(p.parts)), last: make([]int, len(p.parts))}
+	for i := range t.at {
+		t.at[i] = make([]int64, len(p.parts[i].firsts))
 		t.last[i] = -1
 	}
 	return t
@@ -37,8 +42,7 @@ func (t *tally) add(r *kgo.Record) {
 	p := r.Partition
 	n, err := t.identify(r)
 	if err == nil && t.isCopy(r, n) {
-		t.repeated++
-		t.note(r, fmt.Sprintf("a copy of original %d (offset %d) has passed", n, t.plan.parts[p].firsts[n]))
+		t.passed(r, n)
 		return
 	}
 	if err == nil {
@@ -49,16 +53,31 @@ func (t *tally) add(r *kgo.Record) {
 		t.note(r, err.Error())
 		return
 	}
-	t.seen[p][n]++
-	switch {
-	case t.seen[p][n] > 1:
+	switch before := t.at[p][n] - 1; {
+	case before >= 0 && t.excuseRepeat != nil && t.excuseRepeat(p, before, r.Offset):
+		t.excusedRepeats++
+	case before >= 0:
 		t.repeated++
-		t.note(r, fmt.Sprintf("original %d once more", n))
+		t.note(r, fmt.Sprintf("original %d once more; it came first at %d", n, before))
 	case n < t.last[p]:
 		t.disordered++
 		t.note(r, fmt.Sprintf("original %d after %d", n, t.last[p]))
 	}
+	if t.at[p][n] == 0 {
+		t.at[p][n] = r.Offset + 1
+	}
 	t.last[p] = max(t.last[p], n)
+}
+
+// passed judges a copy that should have been dropped.
+func (t *tally) passed(r *kgo.Record, n int) {
+	first, again := t.plan.parts[r.Partition].firsts[n], r.Timestamp.UnixMilli()-t.plan.base
+	if t.excuseCopy != nil && t.excuseCopy(r.Partition, first, again) {
+		t.excusedCopies++
+		return
+	}
+	t.copies++
+	t.note(r, fmt.Sprintf("a copy (input offset %d) of original %d (%d) has passed", again, n, first))
 }
 
 // identify says by key and value which original a record is, or is a copy of.
@@ -67,7 +86,7 @@ func (t *tally) identify(r *kgo.Record) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("not ours: %w", err)
 	}
-	if partition != r.Partition || int(partition) >= partitions {
+	if partition != r.Partition || int(partition) >= len(t.plan.parts) {
 		return 0, fmt.Errorf("belongs to partition %d", partition)
 	}
 	q := &t.plan.parts[partition]
@@ -107,9 +126,9 @@ func (t *tally) note(r *kgo.Record, what string) {
 }
 
 func (t *tally) lost() (lost int) {
-	for p, seen := range t.seen {
-		for n, times := range seen {
-			if times > 0 {
+	for p, at := range t.at {
+		for n := range at {
+			if at[n] > 0 {
 				continue
 			}
 			lost++
@@ -124,23 +143,28 @@ func (t *tally) lost() (lost int) {
 // verdict is nil when the output is what it must be.
 func (t *tally) verdict() error {
 	lost := t.lost()
-	if lost+t.repeated+t.disordered+t.foreign == 0 && t.out == t.plan.originals() {
+	excused := t.excusedRepeats + t.excusedCopies
+	if lost+t.repeated+t.copies+t.disordered+t.foreign == 0 && t.out == t.plan.originals()+excused {
 		return nil
 	}
-	return &wrongOutput{Lost: lost, Repeated: t.repeated, Disordered: t.disordered, Foreign: t.foreign, Notes: t.notes}
+	return &wrongOutput{Lost: lost, Repeated: t.repeated, Copies: t.copies, Disordered: t.disordered, Foreign: t.foreign, Notes: t.notes}
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d in, %d copies among them, %d out, %d lost, %d repeated, %d out of order, %d changed",
-		t.plan.records(), t.plan.records()-int64(t.plan.originals()), t.out, t.lost(), t.repeated, t.disordered, t.foreign)
+	s := fmt.Sprintf("%d in, %d copies among them, %d out, %d lost, %d repeated, %d copies passed, %d out of order, %d changed",
+		t.plan.records(), t.plan.records()-int64(t.plan.originals()), t.out, t.lost(), t.repeated, t.copies, t.disordered, t.foreign)
+	if t.excusedRepeats+t.excusedCopies > 0 {
+		s += fmt.Sprintf("; excused: %d repeated, %d copies", t.excusedRepeats, t.excusedCopies)
+	}
+	return s
 }
 
 type wrongOutput struct {
-	Lost, Repeated, Disordered, Foreign int
-	Notes                               []string
+	Lost, Repeated, Copies, Disordered, Foreign int
+	Notes                                       []string
 }
 
 func (w *wrongOutput) Error() string {
-	return fmt.Sprintf("%d lost, %d repeated, %d out of order, %d changed:\n  %s",
-		w.Lost, w.Repeated, w.Disordered, w.Foreign, strings.Join(w.Notes, "\n  "))
+	return fmt.Sprintf("%d lost, %d repeated, %d copies passed, %d out of order, %d changed:\n  %s",
+		w.Lost, w.Repeated, w.Copies, w.Disordered, w.Foreign, strings.Join(w.Notes, "\n  "))
 }

@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+type memberState int
+
+const (
+	running  memberState = iota
+	stopping             // SIGTERM was sent
+	down
+	frozen  // SIGSTOP, for less than the session
+	expired // SIGSTOP until the group has given it up
+)
+
+// member is one place in the group: a data directory, and the processes that live in it one after the other.
+type member struct {
+	chaos *chaos
+	n     int
+	dir   string
+	rng   *rand.Rand // of its fate: what happens to one member does not depend on how fast another is
+
+	state    memberState
+	proc     *child
+	lives    []*child
+	at       time.Time // when something happens next; in state expired, not before the group has given it up
+	givenUp  bool
+	suffered map[string]int
+}
+
+func (m *member) name() string { return fmt.Sprintf("member-%d", m.n) }
+
+func (m *member) start(now time.Time) {
+	m.proc = start(m.chaos.t, noechoCommand(m.chaos.t, m.chaos.command(m)...))
+	m.lives = append(m.lives, m.proc)
+	m.state, m.at = running, now.Add(m.between(100*time.Millisecond, 2*m.chaos.session))
+}
+
+func (m *member) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(m.rng.Int64N(int64(high-low)))
+}
+
+func (m *member) signal(s syscall.Signal) {
+	require.NoError(m.chaos.t, m.proc.cmd.Process.Signal(s))
+}
+
+// turn does what is due. It waits for nothing that takes time.
+func (m *member) turn(now time.Time) {
+	t := m.chaos.t
+	switch m.state {
+	case running:
+		require.True(t, m.proc.alive(), "%s ended by itself; %s\n%s", m.name(), m.chaos.repeatable(), m.proc.tail())
+		if now.After(m.at) && !m.chaos.quiet {
+			m.meetFate(now)
+		}
+	case stopping:
+		if !m.proc.alive() {
+			require.Zero(t, m.proc.wait(t, time.Second), "exit code after SIGTERM")
+			m.goDown(now)
+		}
+		if now.After(m.at) {
+			require.FailNow(t, "still running a minute after SIGTERM", "%s; %s\n%s", m.name(), m.chaos.repeatable(), m.proc.stacks())
+		}
+	case down:
+		if now.After(m.at) || m.chaos.quiet {
+			m.start(now)
+		}
+	case frozen:
+		if now.After(m.at) || m.chaos.quiet {
+			m.signal(syscall.SIGCONT)
+			m.resume(now)
+		}
+	case expired:
+		m.awaitExpiry(now)
+	}
+}
+
+func (m *member) meetFate(now time.Time) {
+	what := []string{"killed", "stopped", "frozen", "zombie"}[m.rng.IntN(4)]
+	if m.suffered == nil {
+		m.suffered = map[string]int{}
+	}
+	m.suffered[what]++
+	switch what {
+	case "killed":
+		m.proc.kill()
+		m.goDown(now)
+	case "stopped":
+		m.signal(syscall.SIGTERM)
+		m.state, m.at = stopping, now.Add(time.Minute)
+	case "frozen":
+		m.signal(syscall.SIGSTOP)
+		m.state, m.at = frozen, now.Add(m.between(10*time.Millisecond, m.chaos.session/3))
+	case "zombie":
+		m.signal(syscall.SIGSTOP)
+		m.state, m.at, m.givenUp = expired, now.Add(m.chaos.session), false
+	}
+}
+
+// goDown: half of the time the process is back before its session is over, and its partitions have waited for it; else others have
+// taken them.
+func (m *member) goDown(now time.Time) {
+	pause := m.between(0, m.chaos.session/4)
+	if m.rng.IntN(2) == 0 {
+		pause = m.chaos.session + m.between(0, m.chaos.session)
+	}
+	m.state, m.at = down, now.Add(pause)
+}
+
+func (m *member) resume(now time.Time) {
+	m.state, m.at = running, now.Add(m.between(100*time.Millisecond, 2*m.chaos.session))
+}
+
+// awaitExpiry wakes the zombie some time after the group has given it up: the others are taking its partitions, or have them.
+func (m *member) awaitExpiry(now time.Time) {
+	c := m.chaos
+	if now.Before(m.at) {
+		return
+	}
+	if !m.givenUp {
+		there, err := c.b.isMember(c.link.group, m.name())
+		if err != nil || there {
+			m.at = now.Add(50 * time.Millisecond)
+			return
+		}
+		m.givenUp = true
+		m.at = now.Add(m.between(0, c.session))
+		return
+	}
+	from, err := c.b.ends(c.link.output)
+	if err != nil {
+		return // asked again on the next turn
+	}
+	m.signal(syscall.SIGCONT)
+	c.zombies = append(c.zombies, &zombie{chaos: c, member: m.n, woke: time.Now(), from: from})
+	m.resume(now)
+}
+
+// group describes the group.
+func (b *broker) group(name string) (kadm.DescribedGroup, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	groups, err := b.adm.DescribeGroups(ctx, name)
+	if err == nil {
+		err = groups[name].Err
+	}
+	return groups[name], err
+}
+
+// isMember says whether a member with that instance id is in the group.
+func (b *broker) isMember(group, instance string) (bool, error) {
+	g, err := b.group(group)
+	for _, m := range g.Members {
+		if m.InstanceID != nil && *m.InstanceID == instance {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// shares gives the number of the input's partitions that each member has; nothing while they are being shared out.
+func (b *broker) shares(l link) (shares []int, err error) {
+	g, err := b.group(l.group)
+	if err != nil || g.State != "Stable" {
+		return nil, err
+	}
+	for _, m := range g.Members {
+		n := 0
+		if assigned, ok := m.Assigned.AsConsumer(); ok {
+			for _, topic := range assigned.Topics {
+				n += len(topic.Partitions)
+			}
+		}
+		shares = append(shares, n)
+	}
+	return shares, nil
+}
+
+// zombie is the moment in which a process that the group has given up may write: from its waking until the answer to its next heartbeat. The
+// documented bound is the heartbeat's interval, a quarter of the session or 3 s; grace is for processes that share a busy machine.
+type zombie struct {
+	chaos    *chaos
+	member   int
+	woke     time.Time
+	from, to []int64 // ends of the output when it woke, and when the moment was over (nil: not yet)
+	lasted   time.Duration
+}
+
+const grace = time.Second
+
+func (z *zombie) turn(now time.Time) {
+	if z.to != nil || now.Before(z.woke.Add(min(3*time.Second, z.chaos.session/4)+grace)) {
+		return
+	}
+	if to, err := z.chaos.b.ends(z.chaos.link.output); err == nil {
+		z.to, z.lasted = to, now.Sub(z.woke)
+	}
+}
+
+func (z *zombie) covers(partition int32, offset int64) bool {
+	return offset >= z.from[partition] && offset < z.to[partition]
+}

@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"regexp"
+	"strconv"
+)
+
+// moves says which member has taken which partition where, as the members themselves have logged it.
+type moves struct {
+	resumes map[int32][]resumed // by partition; by member, and in order for each
+}
+
+type resumed struct {
+	member int
+	start  int64 // input offset
+}
+
+var resumeLine = regexp.MustCompile(`(?m)^.* msg=resume .*partition=(\d+) start=(\d+) .*$`)
+
+func (c *chaos) moves() *moves {
+	v := &moves{resumes: map[int32][]resumed{}}
+	for _, m := range c.members {
+		for _, life := range m.lives {
+			v.add(m.n, life.output())
+		}
+	}
+	return v
+}
+
+// owners counts those that had a partition, for all partitions together.
+func (v *moves) owners() (n int) {
+	for _, all := range v.resumes {
+		for i, r := range all {
+			if i == 0 || r.member != all[i-1].member {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (v *moves) add(member int, log string) {
+	for _, found := range resumeLine.FindAllStringSubmatch(log, -1) {
+		partition, _ := strconv.ParseInt(found[1], 10, 32) // digits
+		start, _ := strconv.ParseInt(found[2], 10, 64)
+		v.resumes[int32(partition)] = append(v.resumes[int32(partition)], resumed{member, start})
+	}
+}
+
+// excuse: state does not travel. Whoever takes a partition over does not know the originals that another member has handled, so a
+// copy may pass where its partition was taken between the original and the copy, and more than one member has had it.
+func (v *moves) excuse(partition int32, original, copied int64) bool {
+	several, between := false, false
+	all := v.resumes[partition]
+	for _, r := range all {
+		several = several || r.member != all[0].member
+		between = between || r.start > original && r.start <= copied
+	}
+	return several && between
+}
