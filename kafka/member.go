@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,9 +27,10 @@ type member struct {
 
 	// Immutable while run runs.
 	cl        *kgo.Client
-	stop      context.Context // ends when the caller wants Run to end, or on a fatal error
-	running   sync.WaitGroup  // restores and the commit loop
-	connected chan struct{}   // closed when cl is set and the role has heard of it: the client's callbacks wait for it
+	hangUp    context.CancelFunc // ends what cl has under way
+	stop      context.Context    // ends when the caller wants Run to end, or on a fatal error
+	running   sync.WaitGroup     // restores and the commit loop
+	connected chan struct{}      // closed when cl is set and the role has heard of it: the client's callbacks wait for it
 
 	broken    context.Context // ends with the first fatal error, which is its cause
 	breakWith context.CancelCauseFunc
@@ -115,11 +117,13 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 
 // connect makes the client, which joins the group at once.
 func (m *member) connect() error {
-	cl, err := kgo.NewClient(m.options()...)
+	ctx, hangUp := context.WithCancel(context.Background())
+	cl, err := kgo.NewClient(append(m.options(), kgo.WithContext(ctx))...)
 	if err != nil {
+		hangUp()
 		return &ConfigError{Problems: []string{"client: " + err.Error()}}
 	}
-	m.cl = cl
+	m.cl, m.hangUp = cl, hangUp
 	m.role.joining(cl)
 	close(m.connected)
 	return nil
@@ -191,7 +195,12 @@ func (m *member) shutdown() error {
 	err := m.release(context.Background(), parts, m.broken.Err() == nil)
 	m.role.leaving()
 	m.running.Wait()
-	m.cl.CloseAllowingRebalance() // a static member does not leave: the partitions wait for its return
+	// Close waits for the answer to a request to join, which the broker holds back until every other member has joined too, or its session is
+	// over: for as long as a rebalance may take, with nothing left to do. A static member does not leave, the partitions wait for its return, so
+	// nothing is lost by hanging up.
+	defer time.AfterFunc(m.cfg.RebalanceTimeout/12, m.hangUp).Stop()
+	m.cl.CloseAllowingRebalance()
+	m.hangUp()
 	return err
 }
 

@@ -54,6 +54,24 @@ func TestCoordinatorAway(t *testing.T) {
 	w.requireClean()
 }
 
+// TestStopWhileJoining: the broker holds back its answer to the request to join, as it does while it waits for other members. A stop does not wait
+// for it.
+func TestStopWhileJoining(t *testing.T) {
+	w := newWorld(t, 1)
+	joining, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	w.cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(joining)
+		w.cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	l := w.start(nil, func(cfg *RelayConfig) { cfg.RebalanceTimeout = 12 * time.Second })
+	<-joining
+	began := time.Now()
+	l.stop()
+	require.Less(t, time.Since(began), 10*time.Second, "a twelfth of the rebalance timeout, and some patience")
+}
+
 // TestCommitConnectionsBreak: the connection closes before or after the broker has stored the offsets.
 func TestCommitConnectionsBreak(t *testing.T) {
 	w := newWorld(t, 2)
@@ -90,7 +108,7 @@ func TestBrokerRestart(t *testing.T) {
 			records = append(records, rec(int32(i%2), fmt.Sprintf("k%d", round*3000+i), "")) // a quarter copies, of the round before
 		}
 		w.feed(records...)
-		w.produced(l, uint64(6000*round+100))
+		w.produced(l, uint64(3000*round+1100))
 		w.cluster.Close()
 		w.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.DataDir(dir), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 		require.NoError(t, err)
