@@ -102,6 +102,10 @@ bench-scale: ## N keys (default 1000000000) in one store, kill -9, recovery, rep
 bench-relay: ## throughput of noecho run against a bare franz-go relay, on a real Kafka broker
 	cd bench && ../scripts/kafka.sh run $(GO) run ./relay
 
+.PHONY: bench-kafka
+bench-kafka: ## noecho beside Kafka Streams, transactions and Redis on a real Kafka broker: table, bench/kafka.json, kafka.html (ARGS='--quick': 3 minutes)
+	cd bench && ../scripts/kafka.sh run $(GO) run ./kafka $(ARGS)
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, in both builds; the project's own rules are in internal/lint
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt'ed:" $$files; exit 1; fi

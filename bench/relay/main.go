@@ -12,35 +12,39 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"noecho/bench/internal/relays"
 )
 
 // settings of a comparison.
 type settings struct {
-	brokers    string
-	pids       string // of the broker's processes, where they run here
-	records    int
-	bytes      int     // of a value
-	copies     float64 // share of records that are copies
-	partitions int
-	rounds     int
-	noecho     string // paths of binaries, separated by commas; built from the tree when empty
-	args       string // further arguments for noecho run
+	relays.Input
+	rounds int
+	noecho string // paths of binaries, separated by commas; built from the tree when empty
+	args   string // further arguments for noecho run
+}
+
+// comparison is one run of the command.
+type comparison struct {
+	settings
+	*relays.Bench
+	dir string
 }
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("relay: ")
-	if len(os.Args) > 1 && os.Args[1] == bareRole {
-		if err := runBare(os.Args[2:]); err != nil {
+	if len(os.Args) > 1 && os.Args[1] == relays.BareRole {
+		if err := relays.Bare(os.Args[2:], nil); err != nil {
 			log.Fatal(err)
 		}
 		return
 	}
-	s := settings{brokers: os.Getenv("KAFKA_BROKERS"), pids: os.Getenv("KAFKA_PIDS")}
-	flag.IntVar(&s.records, "records", 2_000_000, "records in the input")
-	flag.IntVar(&s.bytes, "bytes", 100, "bytes of a record's value")
-	flag.Float64Var(&s.copies, "copies", 0, "share of the records that are copies (0 is hardest: all must be written)")
-	flag.IntVar(&s.partitions, "partitions", 4, "partitions of input and output")
+	s := settings{Input: relays.Input{Brokers: os.Getenv("KAFKA_BROKERS"), PIDs: os.Getenv("KAFKA_PIDS")}}
+	flag.IntVar(&s.Records, "records", 2_000_000, "records in the input")
+	flag.IntVar(&s.Bytes, "bytes", 100, "bytes of a record's value")
+	flag.Float64Var(&s.Copies, "copies", 0, "share of the records that are copies (0 is hardest: all must be written)")
+	flag.IntVar(&s.Partitions, "partitions", 4, "partitions of input and output")
 	flag.IntVar(&s.rounds, "rounds", 4, "rounds that count; each runs both relays")
 	flag.StringVar(&s.noecho, "noecho", "", "noecho binary, or several separated by commas, to compare (default: built from this tree)")
 	flag.StringVar(&s.args, "args", "", "further arguments for noecho run, separated by blanks")
@@ -51,7 +55,7 @@ func main() {
 }
 
 func compare(ctx context.Context, s settings) error {
-	if s.brokers == "" {
+	if s.Brokers == "" {
 		return errors.New("KAFKA_BROKERS is not set: use make bench-relay, or set it to host:port of a broker")
 	}
 	dir, err := os.MkdirTemp("", "noecho-bench-")
@@ -65,14 +69,15 @@ func compare(ctx context.Context, s settings) error {
 			return fmt.Errorf("go build: %w\n%s", err, out)
 		}
 	}
-	b, err := newBench(ctx, s, dir)
+	bench, err := relays.New(ctx, s.Input)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer bench.Close()
+	b := &comparison{s, bench, dir}
 	fmt.Printf("%d records of %d bytes, %.0f %% copies, %d partitions; %s, %d cores (shared with the broker)\n",
-		s.records, s.bytes, s.copies*100, s.partitions, runtime.Version(), runtime.NumCPU())
-	if err := b.load(ctx); err != nil {
+		s.Records, s.Bytes, s.Copies*100, s.Partitions, runtime.Version(), runtime.NumCPU())
+	if err := b.Load(ctx); err != nil {
 		return err
 	}
 
@@ -83,10 +88,10 @@ func compare(ctx context.Context, s settings) error {
 type relayer struct {
 	name    string
 	command func(output, group string) *exec.Cmd
-	results []result // by round
+	results []relays.Result // by round
 }
 
-func (b *bench) relayers() []*relayer {
+func (b *comparison) relayers() []*relayer {
 	all := []*relayer{{name: "bare", command: b.bare}}
 	for _, path := range strings.Split(b.settings.noecho, ",") {
 		all = append(all, &relayer{name: filepath.Base(path), command: func(output, group string) *exec.Cmd { return b.noecho(path, output, group) }})
@@ -100,13 +105,17 @@ func (b *bench) relayers() []*relayer {
 const warmUp = 2
 
 // rounds runs the relays in turns and prints what they showed.
-func (b *bench) rounds(ctx context.Context) error {
+func (b *comparison) rounds(ctx context.Context) error {
 	all := b.relayers()
-	fmt.Println(header)
+	fmt.Println(relays.Header)
 	for round := -warmUp; round < b.settings.rounds; round++ {
 		for i := range all {
 			r := all[(round+warmUp+i)%len(all)] // A B, B A: what one run leaves behind for the next (pages to write out) falls on both
-			m, err := b.measure(ctx, r.name, r.command)
+			want := b.Want
+			if r == all[0] { // the bare relay drops nothing
+				want = int64(b.Bench.Records)
+			}
+			m, err := b.Measure(ctx, r.name, want, false, r.command)
 			if err != nil {
 				return err
 			}
@@ -122,22 +131,22 @@ func (b *bench) rounds(ctx context.Context) error {
 	for _, r := range all[1:] {
 		each := make([]float64, len(bare))
 		for i := range bare {
-			each[i] = flow(r.results[i:i+1]) / flow(bare[i:i+1])
+			each[i] = relays.Flow(r.results[i:i+1]) / relays.Flow(bare[i:i+1])
 		}
 		rounds := strings.Trim(fmt.Sprintf("%.2f", each), "[]")
-		fmt.Printf("ratio %s / bare: flow %.2f (by round: %s), whole %.2f\n", r.name, flow(r.results)/flow(bare), rounds, whole(r.results)/whole(bare))
+		fmt.Printf("ratio %s / bare: flow %.2f (by round: %s), whole %.2f\n", r.name, relays.Flow(r.results)/relays.Flow(bare), rounds, relays.Whole(r.results)/relays.Whole(bare))
 	}
 	return nil
 }
 
 // bare is the rival's command line.
-func (b *bench) bare(output, group string) *exec.Cmd {
-	return exec.Command(b.self, bareRole, b.brokers, b.input, output, group)
+func (b *comparison) bare(output, group string) *exec.Cmd {
+	return exec.Command(b.Self, relays.BareRole, b.Bench.Brokers, b.Topic, output, group)
 }
 
 // noecho is ours, with a data directory of its own: every run starts with an empty window.
-func (b *bench) noecho(path, output, group string) *exec.Cmd {
-	args := []string{"run", "--brokers", b.brokers, "--input", b.input, "--output", output, "--group", group,
+func (b *comparison) noecho(path, output, group string) *exec.Cmd {
+	args := []string{"run", "--brokers", b.Bench.Brokers, "--input", b.Topic, "--output", output, "--group", group,
 		"--data-dir", filepath.Join(b.dir, output), "--window", "24h", "--commit-interval", time.Second.String(), "--metrics-addr", "off"}
 	return exec.Command(path, append(args, strings.Fields(b.args)...)...)
 }

@@ -29,6 +29,7 @@ type member struct {
 	rng   *rand.Rand // of its fate: what happens to one member does not depend on how fast another is
 
 	state    memberState
+	since    time.Time // it has been running
 	proc     *child
 	lives    []*child
 	at       time.Time // when something happens next; in state expired, not before the group has given it up
@@ -41,7 +42,7 @@ func (m *member) name() string { return fmt.Sprintf("member-%d", m.n) }
 func (m *member) start(now time.Time) {
 	m.proc = start(m.chaos.t, noechoCommand(m.chaos.t, m.chaos.command(m)...))
 	m.lives = append(m.lives, m.proc)
-	m.state, m.at = running, now.Add(m.between(100*time.Millisecond, 2*m.chaos.session))
+	m.resume(now)
 }
 
 func (m *member) between(low, high time.Duration) time.Duration {
@@ -58,7 +59,7 @@ func (m *member) turn(now time.Time) {
 	switch m.state {
 	case running:
 		require.True(t, m.proc.alive(), "%s ended by itself; %s\n%s", m.name(), m.chaos.repeatable(), m.proc.tail())
-		if now.After(m.at) && !m.chaos.quiet {
+		if now.After(m.at) && !m.chaos.quiet && m.chaos.mayFail(m, now) {
 			m.meetFate(now)
 		}
 	case stopping:
@@ -116,7 +117,7 @@ func (m *member) goDown(now time.Time) {
 }
 
 func (m *member) resume(now time.Time) {
-	m.state, m.at = running, now.Add(m.between(100*time.Millisecond, 2*m.chaos.session))
+	m.state, m.since, m.at = running, now, now.Add(m.between(100*time.Millisecond, 2*m.chaos.session))
 }
 
 // awaitExpiry wakes the zombie some time after the group has given it up: the others are taking its partitions, or have them.

@@ -1,4 +1,4 @@
-package main
+package relays
 
 import (
 	"context"
@@ -10,25 +10,25 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// load fills the input topic: records with a key of their own, copies spread over the past of their partition.
-func (b *bench) load(ctx context.Context) error {
+// Load fills the input topic: records with a key of their own, copies spread over the past of their partition.
+func (b *Bench) Load(ctx context.Context) error {
 	rng := rand.New(rand.NewPCG(1, 2)) // the same input in every comparison
-	originals := make([]int, b.partitions)
+	originals := make([]int, b.Partitions)
 	var failed error
 	var once sync.Once
 	now := time.Now()
-	for i := range b.records {
-		p := i % b.partitions
+	for i := range b.Records {
+		p := i % b.Partitions
 		n := originals[p]
-		if n > 0 && rng.Float64() < b.copies {
+		if n > 0 && rng.Float64() < b.Copies {
 			n = rng.IntN(n)
 		} else {
 			originals[p]++
-			b.want++
+			b.Want++
 		}
 		b.cl.Produce(ctx, &kgo.Record{
-			Topic: b.input, Partition: int32(p), Timestamp: now,
-			Key: fmt.Appendf(nil, "order-%d-%d", p, n), Value: value(p, n, b.bytes),
+			Topic: b.Topic, Partition: int32(p), Timestamp: now,
+			Key: fmt.Appendf(nil, "order-%d-%d", p, n), Value: Value(p, n, b.Bytes),
 		}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				once.Do(func() { failed = err })
@@ -41,8 +41,8 @@ func (b *bench) load(ctx context.Context) error {
 	return failed
 }
 
-// value looks like what people send: half of it is the same in each record, half can't be guessed.
-func value(partition, n, size int) []byte {
+// Value looks like what people send: half of it is the same in each record, half can't be guessed.
+func Value(partition, n, size int) []byte {
 	rng := rand.New(rand.NewPCG(uint64(partition), uint64(n)))
 	v := fmt.Appendf(nil, `{"order":%d,"partition":%d,"state":"created","items":"`, n, partition)
 	for len(v) < size-2 {
