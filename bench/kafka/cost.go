@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 
 	"noecho/bench/internal/measure"
 	"noecho/bench/internal/relays"
 )
 
-// cost is what a plain consumer takes with and without the question, by rusage of its process.
+// cost is what a consumer takes with the question and a plain one without it, by rusage of its process.
 type cost struct {
+	Form    string  `json:"form"`    // consumer: kafka.Consumer; engine: the bare engine in a plain loop
 	Input   string  `json:"input"`   // new keys, or copies
 	Handler string  `json:"handler"` // empty or json
 	Without figure  `json:"without"`
@@ -27,27 +29,30 @@ type figure struct {
 	Rate  float64 `json:"rate"`
 }
 
-// compareCost runs the consumer with and without the engine, in turns.
-func compareCost(ctx context.Context, b *relays.Bench, dir, input, handler string, rounds int) (cost, error) {
-	var with, without []consumed
+// forms in which the question is put.
+var forms = []string{"consumer", "engine"}
+
+// compareCost runs the consumer without the question and in each form with it, in turns.
+func compareCost(ctx context.Context, b *relays.Bench, dir, input, handler string, rounds int) (costs []cost, err error) {
+	runs := map[string][]consumed{}
+	all := append([]string{"none"}, forms...)
 	for round := range rounds {
-		for _, question := range []bool{round%2 == 0, round%2 != 0} {
-			filter := "none"
-			if question {
-				filter = "engine:" + filepath.Join(dir, fmt.Sprintf("cost-%s-%s-%d", b.Topic, handler, round))
-			}
-			c, err := consume(ctx, b, filter, handler)
+		for i := range all {
+			form := all[(i+round)%len(all)]
+			store := filepath.Join(dir, fmt.Sprintf("cost-%s-%s-%s-%d", b.Topic, form, handler, round))
+			c, err := consume(ctx, b, form+":"+store, handler)
 			if err != nil {
-				return cost{}, err
+				return nil, err
 			}
-			if question {
-				with = append(with, c)
-			} else {
-				without = append(without, c)
-			}
+			runs[form] = append(runs[form], c)
 		}
 	}
-	return newCost(input, handler, without, with), nil
+	for _, form := range forms {
+		c := newCost(input, handler, runs["none"], runs[form])
+		c.Form = form
+		costs = append(costs, c)
+	}
+	return costs, nil
 }
 
 func newCost(input, handler string, without, with []consumed) cost {
@@ -62,8 +67,11 @@ func newCost(input, handler string, without, with []consumed) cost {
 	return c
 }
 
-func consume(ctx context.Context, b *relays.Bench, filter, handler string) (c consumed, err error) {
-	cmd := exec.CommandContext(ctx, b.Self, "consumer", b.Brokers, b.Topic, itoa(int64(b.Records)), filter, handler)
+// groups counts the consumers: each is a group of its own, and begins at the start.
+var groups atomic.Int64
+
+func consume(ctx context.Context, b *relays.Bench, form, handler string) (c consumed, err error) {
+	cmd := exec.CommandContext(ctx, b.Self, "consumer", b.Brokers, b.Topic, itoa(int64(b.Records)), form, handler, fmt.Sprintf("%s-%d", b.Topic, groups.Add(1)))
 	out, err := cmd.Output()
 	if err == nil {
 		err = json.Unmarshal(out, &c)
@@ -73,7 +81,7 @@ func consume(ctx context.Context, b *relays.Bench, filter, handler string) (c co
 		if exit, ok := err.(*exec.ExitError); ok {
 			said = exit.Stderr
 		}
-		return c, fmt.Errorf("consumer with %s: %w\n%s", filter, err, said)
+		return c, fmt.Errorf("consumer with %s: %w\n%s", form, err, said)
 	}
 	return c, nil
 }

@@ -9,7 +9,8 @@
 //	streams-eos   the same, exactly_once_v2
 //
 // Three things are measured: throughput from an empty output to a full one, for small and large records; latency from the producer to a
-// read_committed reader at a fixed rate, all clocks being one process's; and the processor time that the question adds to a plain consumer.
+// read_committed reader at a fixed rate, all clocks being one process's; and the processor time that the question
+// adds to a consumer: kafka.Consumer, and the bare engine in a plain loop, against that loop alone.
 // Who cannot run here (no redis-server, no Java) is left out, and that is said.
 //
 //	make bench-kafka                   # ARGS='--quick' takes less than 3 minutes

@@ -98,6 +98,10 @@ func TestCost(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, b.Want, with.Passed)
 	require.Positive(t, with.CPU)
+	with, err = consume(t.Context(), b, "consumer:"+filepath.Join(t.TempDir(), "store"), "json")
+	require.NoError(t, err)
+	require.Equal(t, 3000, with.Records)
+	require.EqualValues(t, b.Want, with.Passed)
 	_, err = consume(t.Context(), b, "witchcraft", "empty")
 	require.ErrorContains(t, err, "witchcraft")
 

@@ -212,7 +212,7 @@ func latencies(ctx context.Context, s settings, rivals []rival, r *run, _ string
 	return nil
 }
 
-// costs compares a plain consumer with itself and the engine.
+// costs compares a plain consumer with the library's, and with itself and the engine.
 func costs(ctx context.Context, s settings, _ []rival, r *run, dir string) error {
 	for _, input := range []struct {
 		name   string
@@ -231,7 +231,7 @@ func costs(ctx context.Context, s settings, _ []rival, r *run, dir string) error
 			if err != nil {
 				return err
 			}
-			r.Cost = append(r.Cost, c)
+			r.Cost = append(r.Cost, c...)
 		}
 	}
 	return nil

@@ -88,9 +88,9 @@ func (r *run) text(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", l.Name, l.Rate, report.Duration(p50), report.Duration(p99),
 			added(p50, measure.At(direct, 50)), added(p99, measure.At(direct, 99)))
 	}
-	fmt.Fprintf(t, "\nconsumer, engine in the loop\thandler\tns without\tns with\tadded\tthroughput\t\n")
+	fmt.Fprintf(t, "\nconsumer\tinput\thandler\tns without\tns with\tadded\tthroughput\t\n")
 	for _, c := range r.Cost {
-		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.0f\t%.0f ns\t%.2f x\t\n", c.Input, c.Handler, c.Without.CPUNs, c.With.CPUNs, c.AddedNs, c.Ratio)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f\t%.0f\t%.0f ns\t%.2f x\t\n", c.Form, c.Input, c.Handler, c.Without.CPUNs, c.With.CPUNs, c.AddedNs, c.Ratio)
 	}
 	for _, s := range r.LeftOut {
 		fmt.Fprintf(t, "\nleft out: %s\n", s)

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -178,64 +175,6 @@ func runTransactional(args []string) error {
 		}
 	}
 	return nil
-}
-
-// consumed is what the consumer's process prints.
-type consumed struct {
-	Records int           `json:"records"`
-	Passed  int           `json:"passed"`
-	Took    time.Duration `json:"took_ns"`
-	CPU     time.Duration `json:"cpu_ns"` // of the process, by rusage, from the first request to the last record
-}
-
-// runConsumer consumes and does nothing, or decodes the JSON: args are brokers, input, records, filter and handler.
-func runConsumer(args []string) error {
-	records, err := strconv.Atoi(args[2])
-	if err != nil {
-		return err
-	}
-	filter, finish, err := newFilter(args[3])
-	if err != nil {
-		return err
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(args[0], ",")...), kgo.ConsumeTopics(args[1]), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), relays.Patience)
-	defer cancel()
-	var c consumed
-	if err := cl.Ping(ctx); err != nil { // connected, so that the start of the process is not counted
-		return err
-	}
-	began, used := time.Now(), rusage()
-	for c.Records < records {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return err
-		}
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			passed := p.Records
-			c.Records += len(passed)
-			if filter != nil && len(passed) > 0 && err == nil {
-				passed, err = filter(p.Partition, passed)
-			}
-			for _, r := range passed {
-				c.Passed++
-				if args[4] == "json" {
-					var order struct{ Order, Partition int }
-					err = errors.Join(err, json.Unmarshal(r.Value, &order))
-				}
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	err = finish() // the last commit is part of the work
-	c.Took, c.CPU = time.Since(began), rusage()-used
-	return errors.Join(err, json.NewEncoder(os.Stdout).Encode(c))
 }
 
 func rusage() time.Duration {
