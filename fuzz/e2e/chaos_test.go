@@ -108,7 +108,7 @@ func (c *chaos) finish() {
 // settled: all members run, and the moments in which a zombie may write are over.
 func (c *chaos) settled() bool {
 	for _, m := range c.members {
-		if m.state != running {
+		if m.state != running || !m.proc.works() {
 			return false
 		}
 	}

@@ -97,6 +97,9 @@ func (c *child) output() string {
 	return string(b)
 }
 
+// works says whether noecho has come so far that it hears signals: one that comes before ends it like any other process.
+func (c *child) works() bool { return strings.Contains(c.output(), "msg=relaying") }
+
 // stacks ends a process that hangs, and gives all it has printed, with what its goroutines were doing at the end.
 func (c *child) stacks() string {
 	_ = c.cmd.Process.Signal(syscall.SIGQUIT)

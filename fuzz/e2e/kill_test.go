@@ -22,6 +22,7 @@ type killRun struct {
 	records, kills, rate int
 	limit                time.Duration
 	command              func(l link, life int) *exec.Cmd // the relay's command line for its n-th life
+	silent               bool                             // it does not say when it works, and hears signals from the start
 }
 
 // run returns the judged output. It fails the test itself only where the run is void: a relay that ends on its own, never drains, or
@@ -64,7 +65,7 @@ func (k killRun) run(t *testing.T) *tally {
 func (k killRun) drain(t *testing.T, b *broker, l link, f *feed, c *child, until time.Time) {
 	poll(t, until, "the producer", func() (bool, error) {
 		require.True(t, c.alive(), "the relay ended by itself")
-		return f.finished(), nil
+		return f.finished() && (k.silent || c.works()), nil
 	})
 	require.NoError(t, f.err)
 	waitDrained(t, b, l, c, until)

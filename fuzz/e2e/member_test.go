@@ -59,7 +59,7 @@ func (m *member) turn(now time.Time) {
 	switch m.state {
 	case running:
 		require.True(t, m.proc.alive(), "%s ended by itself; %s\n%s", m.name(), m.chaos.repeatable(), m.proc.tail())
-		if now.After(m.at) && !m.chaos.quiet && m.chaos.mayFail(m, now) {
+		if now.After(m.at) && !m.chaos.quiet && m.chaos.mayFail(m, now) && m.proc.works() {
 			m.meetFate(now)
 		}
 	case stopping:
