@@ -54,7 +54,7 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 		if !a.restored() {
 			continue
 		}
-		pos := a.task.position()
+		pos := a.stand()
 		pos.meta.clean = stopped && a.isDrained()
 		if pos != a.last {
 			at[a.part] = pos

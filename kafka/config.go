@@ -41,6 +41,7 @@ type RelayConfig struct {
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
 	StartAt      StartAt       // default: earliest
+	Learn        Learn         // default: handled
 
 	// CommitInterval is the time between commits; default 1 s. A restart repeats at most the work of one interval
 	// (reading only: the output's tail is recovered).
@@ -75,6 +76,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 	def(&c.InstanceID, "noecho-"+id)
 	def(&c.OnMissingKey, MissingPass)
 	def(&c.StartAt, StartEarliest)
+	def(&c.Learn, LearnHandled)
 	def(&c.CommitInterval, time.Second)
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.RebalanceTimeout, 60*time.Second)
@@ -106,7 +108,7 @@ func def[T comparable](field *T, value T) {
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt, Learn: c.Learn,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes, Logger: c.Logger,
@@ -126,6 +128,9 @@ func (c *RelayConfig) validate() error {
 	}
 	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
 		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
+	}
+	if err := c.Learn.validate(); err != nil {
+		problems = append(problems, err.Error())
 	}
 	for _, at := range []struct {
 		name       string

@@ -107,6 +107,21 @@ func (e *OffsetError) Error() string {
 		"reset the group's offsets and remove the data directory, or put the old topic back", e.Topic, e.Partition, e.Offset, e.Start, e.End)
 }
 
+// LearnError says that what the store is missing cannot be read from the input again.
+type LearnError struct {
+	Topic     string
+	Partition int32
+	From, To  int64 // offsets that are still to be learned; From -1: nothing was read yet
+	Err       error
+}
+
+func (e *LearnError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the store does not know what came before offset %d, and it cannot be learned from the input (from %d on): %v; "+
+		"mend that, or set learn to off to go on without it: then copies of those records pass", e.Topic, e.Partition, e.To, e.From, e.Err)
+}
+
+func (e *LearnError) Unwrap() error { return e.Err }
+
 // SourceError says that the output holds a record that names a source offset beyond the input's end: the relay has not
 // written it. To go on would mean to drop every record of the input up to there.
 type SourceError struct {

@@ -39,6 +39,9 @@ type member struct {
 	commitFailures atomic.Int64
 	pauses         atomic.Int64
 
+	learner learner
+	missing missing
+
 	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu.
 	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
 	commitMu  sync.Mutex // held over every commit: they must not overtake each other, nor outlive an assignment
@@ -77,6 +80,7 @@ type memberConfig struct {
 	Key                              *KeyExtractor
 	OnMissingKey                     MissingKey
 	StartAt                          StartAt
+	Learn                            Learn
 	CommitInterval                   time.Duration
 	SessionTimeout, RebalanceTimeout time.Duration
 	QueueBytes, TotalQueueBytes      int64
@@ -205,6 +209,7 @@ func (m *member) shutdown() error {
 	err := m.release(context.Background(), parts, m.broken.Err() == nil)
 	m.role.leaving()
 	m.running.Wait()
+	m.learner.close()
 	m.cl.CloseAllowingRebalance() // a static member does not leave: the partitions wait for its return
 	return err
 }

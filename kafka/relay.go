@@ -115,7 +115,8 @@ func assignmentsOf(ws []*worker) []*assignment {
 
 // Stats returns a snapshot.
 func (r *Relay) Stats() Stats {
-	s := Stats{Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load()}
+	s := Stats{Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
+		Learned: r.learner.records.Load(), Missing: r.missing.snapshot()}
 	r.mu.Lock()
 	s.Totals = r.totals
 	if r.producer != nil {
@@ -142,6 +143,7 @@ func (w *worker) stats() PartitionStats {
 		Partition: w.part, State: State(w.state_.Load()), Paused: w.full.Load() == paused, Totals: t,
 		Queued: w.queue.records.Load(), QueuedBytes: w.queue.bytes.Load(),
 		Committed: w.committed.Load(), Lag: -1,
+		Learned: w.learning.records.Load(), LearnAt: w.learning.at.Load(), LearnTarget: w.learning.target.Load(),
 	}
 	w.mu.Lock()
 	s.Next = w.nextLocked()

@@ -41,6 +41,7 @@ type world struct {
 	fs      *testutil.FS // the disk as the next life finds it
 	cl      *kgo.Client  // the test's own
 	adm     *kadm.Client
+	window  time.Duration           // of the stores; 0: 24 h
 	fed     map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
 }
 
