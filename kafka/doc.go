@@ -28,7 +28,7 @@
 //   - The commit loop, the restore's claim and a revocation commit under commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
-//   - A handle of the engine belongs to the assignment, and is closed by release after the assignment's goroutine has returned.
+//   - A handle of the engine belongs to the assignment, whose goroutine learns and checks with it, and is closed by release after the assignment's goroutine has returned.
 //
 // # Exactly the originals
 //
@@ -42,6 +42,13 @@
 // A start reads the output from N on. The largest source offset it finds, S, says where the prefix ends: records up to S are
 // checked again, because their marks must be taken in, and not produced again. See decide for the four cases, among
 // them an operator who sets the group's offsets with the usual tools, and is obeyed.
+//
+// # Where state is missing
+//
+// Where the store knows less of a partition than lies below its start (a lost disk, another store had it meanwhile), the
+// assignment's goroutine learns it from the input before it is ready: see learn, and Learn for what counts as handled. At most one
+// window is read, and only what is committed. A start below the coverage's end is a rewind, and learns nothing; nothing is
+// learned backwards, below where the coverage starts.
 //
 // # What it does not do
 //

@@ -186,7 +186,7 @@ func (m *member) fetchError(stop context.Context, topic string, part int32, err 
 	case errors.As(err, &large):
 		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
 			Hint: fmt.Sprintf("batches of more than %d bytes after decompression are not read: have the producer close its batches earlier (batch.size), "+
-				"or move the group past this one with the usual tool", m.cfg.DecompressBytes)})
+				"or move the group past this one with the usual tool, and start once with learn off", m.cfg.DecompressBytes)})
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
 		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
 			Hint: "records were removed before they were read (retention, or an unclean leader election); restart to go on at what is left, and give the topic more retention"})

@@ -118,7 +118,7 @@ func newRelay(c *config.Loaded, e *engine.Engine, client []kgo.Opt, log *slog.Lo
 	return kafka.NewRelay(kafka.RelayConfig{
 		Engine: e, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID,
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), StartAt: kafka.StartAt(c.StartAt),
-		CommitInterval: c.CommitInterval, Logger: log,
+		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, Logger: log,
 	})
 }
 

@@ -14,6 +14,7 @@ type Config struct {
 	Key            string
 	OnMissingKey   string
 	StartAt        string
+	Learn          string
 	CommitInterval time.Duration
 
 	// Connection.
@@ -68,6 +69,7 @@ func Default() Config {
 		// hold up a partition.
 		OnMissingKey: "pass",
 		StartAt:      "earliest",
+		Learn:        "handled",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
 		CommitInterval: time.Second,
 		Window:         24 * time.Hour,

@@ -51,6 +51,8 @@ var Settings = []Setting{
 		Values: []string{"pass", "drop", "fail"}, field: func(c *Config) any { return &c.OnMissingKey }},
 	{Name: "start_at", Group: groupKafka, Usage: "where a group without a position begins",
 		Values: []string{"earliest", "latest"}, field: func(c *Config) any { return &c.StartAt }},
+	{Name: "learn", Group: groupKafka, Usage: "what a store that lacks the marks reads again from the input before it goes on",
+		Values: []string{"handled", "all", "off"}, field: func(c *Config) any { return &c.Learn }},
 	{Name: "commit_interval", Group: groupKafka, Usage: "time between commits (fsync, then offsets); what a crash makes noecho read again",
 		field: func(c *Config) any { return &c.CommitInterval }},
 	{Name: "instance_id", Group: groupKafka, Usage: "static member name, unique in the group (default: made from the store's id)",
