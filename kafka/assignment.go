@@ -97,7 +97,7 @@ func (m *member) newAssignment(part int32, state partition) *assignment {
 // stand returns what may be committed now: the task's word, and what every commit of the partition carries on.
 func (a *assignment) stand() position {
 	pos := a.task.position()
-	pos.meta.since = a.since
+	pos.meta.since, pos.meta.topic = a.since, a.m.input.topicID()
 	return pos
 }
 

@@ -180,7 +180,7 @@ func (m *member) fatalGroup(err error) error {
 		kerr.TopicAuthorizationFailed:  "allow noecho's user READ on the topic it reads and WRITE on the one it writes",
 		kerr.InvalidSessionTimeout:     fmt.Sprintf("noecho asks for %v: let the broker's group.min.session.timeout.ms and group.max.session.timeout.ms allow that", m.cfg.SessionTimeout),
 		kerr.InconsistentGroupProtocol: "the group has members of another kind; give noecho a group of its own",
-		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 128 or more",
+		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 192 or more",
 		kerr.InvalidGroupID:            "give the group another name",
 	} {
 		if errors.Is(err, final) {

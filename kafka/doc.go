@@ -37,7 +37,7 @@
 // source in the header noecho-source (topic/partition/offset), and every offset that the relay commits carries the output
 // offset from which a scan finds all that may have been written since:
 //
-//	noecho/1 at=<offset> out=<N> [since=<offset>] [clean] [rewound]
+//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound]
 //
 // A start reads the output from N on. The largest source offset it finds, S, says where the prefix ends: records up to S are
 // checked again, because their marks must be taken in, and not produced again. See decide for the four cases, among
@@ -62,8 +62,9 @@
 //   - Where others write to the output without a pause, it never stands still: after some tries, what the leader held at one look
 //     and shows at the next is taken for the tail.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
-//   - A topic that is deleted and made again under the same name is noticed where offsets no longer fit (*OffsetError), not
-//     by its id.
+//   - A topic that is deleted and made again under the same name is noticed by its id while the member runs, and at a start
+//     where the group still has its offsets: each commit carries the id. Brokers that drop the offsets with the topic leave
+//     only what the store knows, which is no id: then it is noticed where offsets no longer fit (*OffsetError).
 //   - After a stop, the member stays in the group until its session expires (static membership). The usual tools reset
 //     offsets only in an empty group: wait for that, or remove the member.
 package kafka

@@ -170,5 +170,5 @@ func (e *FencedError) Error() string {
 
 func (e *FencedError) Unwrap() error { return e.Err }
 
-// errRecreated is the cause in a TopicError when a topic's id changed under the relay.
-var errRecreated = errors.New("it was deleted and made again while the relay ran")
+// ErrRecreated is the cause in a TopicError when a topic has another id than before: what is known of it is of another topic.
+var ErrRecreated = errors.New("it was deleted and made again under the same name")

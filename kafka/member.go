@@ -27,6 +27,7 @@ type member struct {
 
 	// Immutable while run runs.
 	cl        *kgo.Client
+	input     *topology
 	stop      context.Context // ends when the caller wants Run to end, or on a fatal error
 	running   sync.WaitGroup  // restores and the commit loop
 	connected chan struct{}   // closed when cl is set and the role has heard of it: the client's callbacks wait for it
@@ -41,6 +42,8 @@ type member struct {
 
 	learner learner
 	missing missing
+
+	watchEvery time.Duration // immutable after init
 
 	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu.
 	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
@@ -95,6 +98,7 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.relief, m.connected = make(chan struct{}, 1), make(chan struct{})
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
+	m.watchEvery = watchEvery
 	m.shareMemory(1)
 }
 
@@ -123,6 +127,7 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 		return err
 	}
 	m.running.Go(func() { m.commitLoop(stop) })
+	m.running.Go(func() { m.watch(stop) })
 	m.poll(stop)
 	err := m.shutdown()
 	if fatal := context.Cause(m.broken); fatal != nil {
@@ -137,7 +142,7 @@ func (m *member) connect() error {
 	if err != nil {
 		return &ConfigError{Problems: []string{"client: " + err.Error()}}
 	}
-	m.cl = cl
+	m.cl, m.input = cl, &topology{cl: cl, topic: m.cfg.Input, source: true}
 	m.role.joining(cl)
 	close(m.connected)
 	return nil

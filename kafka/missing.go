@@ -6,6 +6,7 @@ import "sync/atomic"
 type missing struct {
 	none, behind, retention atomic.Uint64 // see Missing
 	removed                 atomic.Uint64
+	added                   atomic.Uint64 // see Stats.Added
 }
 
 // Missing counts what was found missing when partitions were assigned.

@@ -116,7 +116,7 @@ func assignmentsOf(ws []*worker) []*assignment {
 // Stats returns a snapshot.
 func (r *Relay) Stats() Stats {
 	s := Stats{Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
-		Learned: r.learner.records.Load(), Missing: r.missing.snapshot()}
+		Learned: r.learner.records.Load(), Missing: r.missing.snapshot(), Added: r.missing.added.Load()}
 	r.mu.Lock()
 	s.Totals = r.totals
 	if r.producer != nil {

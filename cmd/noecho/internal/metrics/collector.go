@@ -99,6 +99,7 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 	put(stateMissing, float64(r.Missing.Behind), c.Input, "behind")
 	put(stateMissing, float64(r.Missing.Retention), c.Input, "retention")
 	put(retentionPassed, float64(r.Missing.Removed), c.Input)
+	put(added, float64(r.Added), c.Input)
 	put(alreadyThere, float64(r.Totals.AlreadyThere), c.Output)
 	put(produced, float64(r.Totals.Produced), c.Output)
 	put(producedB, float64(r.Totals.ProducedBytes), c.Output)

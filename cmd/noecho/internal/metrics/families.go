@@ -46,6 +46,8 @@ var (
 	stateMissing    = counter("state_missing_total", "Partitions that came without the state of what the group has handled.", "topic", "reason")
 	retentionPassed = counter("retention_lost_offsets_total", "Offsets that retention removed before they were handled.", "topic")
 
+	added = counter("partitions_added_total", "Partitions added to the input while this process ran.", "topic")
+
 	alreadyThere = counter("already_in_output_total", "Records found in the output's tail after a restart and not produced again.", "topic")
 	produced     = counter("output_records_total", "Records acknowledged by the output.", "topic")
 	producedB    = counter("output_bytes_total", "Bytes produced, compressed.", "topic")
@@ -73,7 +75,7 @@ var (
 
 	families = []family{
 		records, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
-		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed,
+		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, added,
 		alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,
 		cacheMisses, background, full, poisoned,
