@@ -53,8 +53,16 @@ test-e2e: ## the binary against kfake: 1 M records, 20 kills; then shorter with 
 	NOECHO_E2E_TAGS=invariants $(GO) test -timeout 10m -count=1 -short -v -run 'TestKill|TestCorrupt|TestTorn' ./fuzz/e2e
 
 .PHONY: test-kafka
-test-kafka: ## the same end-to-end suite against a real Kafka broker (KAFKA_BROKERS, or one that is started for it)
-	scripts/kafka.sh run $(GO) test -timeout 20m -count=1 -v ./fuzz/e2e
+test-kafka: ## the same end-to-end suite against a real Kafka broker (KAFKA_BROKERS, or one that is started for it), and test-stamp
+	scripts/kafka.sh run $(GO) test -timeout 20m -count=1 -p 1 -v ./fuzz/e2e ./examples/stamp
+
+.PHONY: test-stamp
+test-stamp: ## Go, Java and Python stamp the same orders on a real Kafka broker; what has no javac or no pip is left out, and said
+	scripts/kafka.sh run $(GO) test -timeout 5m -count=1 -v ./examples/stamp
+
+.PHONY: test-examples
+test-examples: ## examples with modules of their own; the one with PostgreSQL starts it, kills its consumer, counts rows (left out where it is not installed)
+	@for m in examples/*/go.mod; do (set -x; cd $$(dirname $$m); $(GO) test -timeout 10m -count=1 -v ./...); done
 
 .PHONY: kafka-up
 kafka-up: ## start a Kafka broker on free loopback ports, print host:port (scripts/kafka.sh help says more)
@@ -86,6 +94,7 @@ lint: ## gofmt, go vet, staticcheck, in both builds; the project's own rules are
 	$(GO) vet ./...
 	$(GO) vet -tags invariants ./...
 	cd bench && $(GO) vet ./...
+	@for m in examples/*/go.mod; do (set -x; cd $$(dirname $$m); $(GO) vet ./...); done
 	@if $(call install,staticcheck,$(STATICCHECK),honnef.co/go/tools/cmd); then \
 		set -x; $(tools)/staticcheck-$(STATICCHECK) ./... && $(tools)/staticcheck-$(STATICCHECK) -tags invariants ./...; \
 	else \

@@ -14,7 +14,7 @@ import (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md"} {
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", "examples/*.md", "examples/*/*.md"} {
 		paths, err := filepath.Glob(filepath.Join("..", pattern))
 		require.NoError(t, err)
 		require.NotEmpty(t, paths, pattern)
@@ -75,7 +75,7 @@ func TestLinks(t *testing.T) {
 
 // TestPaths: every path of the repository that a page quotes is there.
 func TestPaths(t *testing.T) {
-	quoted := regexp.MustCompile("`((?:bench|bloom|cmd|deploy|docs|engine|fuzz|internal|kafka|scripts|wal)/[^` ]*)`")
+	quoted := regexp.MustCompile("`((?:bench|bloom|cmd|deploy|docs|engine|examples|fuzz|internal|kafka|scripts|stamp|wal)/[^` ]*)`")
 	checked := 0
 	for path, text := range pages(t) {
 		for _, m := range quoted.FindAllStringSubmatch(text, -1) {

@@ -114,7 +114,7 @@ func TestSettings(t *testing.T) {
 }
 
 // foreign are flags of other commands.
-var foreign = map[string]bool{"--json": true, "--buckets": true, "--reset-offsets": true, "--seconds": true, "--rate": true}
+var foreign = map[string]bool{"--json": true, "--buckets": true, "--reset-offsets": true, "--seconds": true, "--rate": true, "--addr": true}
 
 var metricType = regexp.MustCompile(`(?m)^# TYPE (noecho_\w+) (\w+)$`)
 
@@ -142,13 +142,22 @@ func TestMetrics(t *testing.T) {
 func TestConstants(t *testing.T) {
 	all := pages(t)
 	for _, c := range []struct{ file, pattern, page, phrase string }{
-		{"kafka/config.go", `&c\.QueueBytes, (\d+)<<20\)`, "docs/operations.md", "at most %s MiB of keys, values and headers a partition"},
-		{"kafka/config.go", `&c\.TotalQueueBytes, (\d+)<<20\)`, "docs/operations.md", "and %s MiB together"},
-		{"kafka/config.go", `&c\.DecompressBytes, (\d+)<<20\)`, "docs/operations.md", "one batch may have %s MiB decompressed"},
-		{"kafka/config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/operations.md", "after a restart within %s s it has its partitions back"},
-		{"kafka/config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/decisions/0005-static-membership.md", "(%s s by default)"},
+		{"kafka/member_config.go", `&c\.QueueBytes, (\d+)<<20\)`, "docs/operations.md", "at most %s MiB of keys, values and headers a partition"},
+		{"kafka/member_config.go", `&c\.TotalQueueBytes, (\d+)<<20\)`, "docs/operations.md", "and %s MiB together"},
+		{"kafka/member_config.go", `&c\.DecompressBytes, (\d+)<<20\)`, "docs/operations.md", "one batch may have %s MiB decompressed"},
+		{"kafka/member_config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/operations.md", "after a restart within %s s it has its partitions back"},
+		{"kafka/member_config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/decisions/0005-static-membership.md", "(%s s by default)"},
 		{"kafka/config.go", `&c\.SettleWait, (\d+)\*time\.Millisecond\)`, "README.md", "for longer than %s ms"},
 		{"kafka/config.go", `&c\.SettleWait, (\d+)\*time\.Millisecond\)`, "docs/decisions/0002-resume-by-commit-metadata.md", "`SettleWait` (%s ms)"},
+		{"kafka/member_config.go", `&c\.SessionTimeout, (\d+)\*time\.Second\)`, "docs/kafka.md", "within `SessionTimeout` (%s s)"},
+		{"kafka/member_config.go", `&c\.RebalanceTimeout, (\d+)\*time\.Second\)`, "docs/kafka.md", "half of `RebalanceTimeout` (%s s)"},
+		{"kafka/member_config.go", `&c\.CommitInterval, time\.Second(\))`, "docs/kafka.md", "one `CommitInterval` (1 s"},
+		{"kafka/consumer_config.go", `&c\.Retry\.Attempts, (\d+)\)`, "docs/kafka.md", "`Retry.Attempts` (%s) calls"},
+		{"kafka/consumer_config.go", `&c\.Retry\.MinBackoff, (\d+)\*time\.Millisecond\)`, "docs/kafka.md", "tried again after %s ms"},
+		{"kafka/consumer_config.go", `max\((\d+)\*time\.Second, c\.Retry\.MinBackoff`, "docs/kafka.md", "up to %s s, half of each at random"},
+		{"kafka/consumer_config.go", `&c\.BatchBytes, (\d+)<<20\)`, "docs/kafka.md", "`BatchBytes` (%s MiB)"},
+		{"kafka/assignment.go", `chunkRecords = (\d+)`, "docs/kafka.md", "up to `BatchRecords` (%s)"},
+		{"kafka/deadletter.go", `maxErrorText = (\d+)`, "docs/kafka.md", "up to %s bytes of text"},
 		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "docs/operations.md", "its next heartbeat tells it: up to %s s"},
 		{"kafka/client.go", `HeartbeatInterval\(min\((\d)\*time\.Second`, "README.md", "until its next heartbeat is answered (%s s)"},
 		{"kafka/client.go", `FetchMaxBytes\(max\((\d+)<<20`, "docs/operations.md", "fetches up to %s MiB a broker ahead"},

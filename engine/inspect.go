@@ -151,3 +151,16 @@ func (c *counter) Floor(num uint64) error {
 	}
 	return nil
 }
+
+// StoreID returns the ID of the store in a directory. It reads the header and no more, so that the store may be in use, or
+// damaged. ErrNoStore where there is none; a *HeaderError where the header cannot be read.
+func StoreID(dir string) (string, error) {
+	h, ok, err := readHeader(vfs.Default, dir)
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		return "", fmt.Errorf("%w: %s", ErrNoStore, dir)
+	}
+	return h.ID, nil
+}

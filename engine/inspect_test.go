@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -104,4 +105,21 @@ func TestInspectOnDisk(t *testing.T) {
 	require.Equal(t, "orders", r.Partitions[0].Topic)
 	require.Equal(t, int32(3), r.Partitions[0].Partition)
 	require.Equal(t, uint64(2), r.Partitions[0].Keys)
+}
+
+// TestStoreID: the id without opening, whatever else is wrong with the store.
+func TestStoreID(t *testing.T) {
+	dir := t.TempDir()
+	_, err := engine.StoreID(dir)
+	require.ErrorIs(t, err, engine.ErrNoStore)
+	e, err := engine.Open(dir, engine.Options{Window: time.Hour})
+	require.NoError(t, err)
+	id, err := engine.StoreID(dir)
+	require.NoError(t, err, "while it is in use")
+	require.Equal(t, e.ID(), id)
+	require.NoError(t, e.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "NOECHO"), []byte("{"), 0o600))
+	_, err = engine.StoreID(dir)
+	var bad *engine.HeaderError
+	require.ErrorAs(t, err, &bad)
 }

@@ -25,6 +25,26 @@ func (p *Partition) Coverage() (start, to int64) {
 	return p.s.start, p.s.to
 }
 
+// TakenInBefore returns a stream time, in milliseconds since the epoch, below which it was when the record at that offset was
+// taken in: the end of the bucket that was current then. So the record's own timestamp is below it too, unless that was
+// ignored for being too far ahead of the clock. Not ok: the offset was not taken in, or its bucket is gone.
+func (p *Partition) TakenInBefore(offset int64) (ms int64, ok bool) {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.empty || offset >= s.to {
+		return 0, false
+	}
+	switch at := s.indexOf(offset); at {
+	case -1:
+		return 0, false
+	case len(s.buckets) - 1:
+		return s.streamTime + 1, true // that bucket has not ended
+	default:
+		return (s.buckets[at].num + 1) * s.e.delta, true
+	}
+}
+
 // Lookup says whether the next record in the current bucket with that key would be dropped, and of which offset it
 // would be a copy.
 func (p *Partition) Lookup(key []byte) (first int64, seen bool, err error) {

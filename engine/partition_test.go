@@ -320,3 +320,29 @@ func TestKindNames(t *testing.T) {
 		require.Equal(t, want, k.String())
 	}
 }
+
+// TestTakenInBefore: a bound of the stream time at which an offset was taken in, for as long as its bucket is there.
+func TestTakenInBefore(t *testing.T) {
+	o := testOptions(testutil.NewFS())
+	s := openStore(t, o)
+	delta := o.Window.Milliseconds() / int64(o.Buckets)
+	want := func(offset, ms int64, known bool) {
+		t.Helper()
+		got, ok := s.p.TakenInBefore(offset)
+		require.Equal(t, known, ok)
+		require.Equal(t, ms, got)
+	}
+	want(0, 0, false)
+	s.pass(10, 5, "a")
+	want(9, 0, false)
+	want(10, 6, true)
+	want(11, 0, false)
+	s.pass(20, 3*delta+7, "b")
+	want(10, delta, true)
+	want(15, delta, true)
+	want(20, 3*delta+8, true)
+	s.pass(30, 100*delta, "c")
+	s.commit(31)
+	want(10, 0, false)
+	want(30, 100*delta+1, true)
+}

@@ -20,7 +20,7 @@ import (
 // assigned claims the engine's state of each new partition and starts its goroutine. No record comes before adjust.
 func (m *member) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 	for _, part := range parts[m.cfg.Input] {
-		state, err := m.store.Partition(m.cfg.Input, part)
+		state, err := m.claimState(part)
 		if err != nil {
 			m.fail(fmt.Errorf("kafka: %s/%d: claim the state: %w", m.cfg.Input, part, err))
 			return

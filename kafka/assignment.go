@@ -2,13 +2,10 @@ package kafka
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"noecho/engine"
 )
 
 const (
@@ -40,11 +37,7 @@ type assignment struct {
 
 	last position // protected by member.commitMu: what Kafka last acknowledged; next -1: nothing yet
 
-	// Owned by run.
-	arena    []byte
-	keyed    []bool // which records of the chunk have a key
-	recs     []engine.Record
-	verdicts []engine.Verdict
+	checker // owned by run
 
 	state_    atomic.Uint32 // State
 	full      atomic.Uint32 // fullness: the poll loop raises it, run lowers it, both under mu
@@ -121,6 +114,27 @@ func (a *assignment) isKilled() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.killed
+}
+
+// gauges of an assignment: see PartitionStats.
+type gauges struct {
+	state                                     State
+	paused                                    bool
+	queued, queuedBytes, next, committed, lag int64
+}
+
+func (a *assignment) gauges() gauges {
+	g := gauges{
+		state: State(a.state_.Load()), paused: a.full.Load() == paused,
+		queued: a.queue.records.Load(), queuedBytes: a.queue.bytes.Load(), committed: a.committed.Load(), lag: -1,
+	}
+	a.mu.Lock()
+	g.next = a.task.nextLocked()
+	a.mu.Unlock()
+	if high := a.highWater.Load(); high >= 0 {
+		g.lag = max(0, high-g.next)
+	}
+	return g
 }
 
 // feed hands over what one fetch brought. Called by the poll loop.
@@ -209,7 +223,7 @@ func (a *assignment) run() {
 	}
 }
 
-// errKilled ends run without a word: whoever killed the assignment knows.
+// errKilled ends run without a word: whoever killed the assignment, or drains it, knows. What handle was given is not done.
 var errKilled = errors.New("killed")
 
 func (a *assignment) failed(err error) {
@@ -222,7 +236,7 @@ func (a *assignment) failed(err error) {
 // finished: drained.
 func (a *assignment) next() (chunk []*kgo.Record, unsent, finished bool) {
 	a.mu.Lock()
-	chunk = a.queue.take(chunkRecords, chunkBytes)
+	chunk = a.queue.take(a.m.cfg.ChunkRecords, a.m.cfg.ChunkBytes)
 	was := a.full.Load()
 	relief := len(chunk) == 0 || was != notFull && a.queue.bytes.Load() <= enough(a.m.queueBound.Load())/2
 	if relief {
@@ -239,26 +253,7 @@ func (a *assignment) next() (chunk []*kgo.Record, unsent, finished bool) {
 	return chunk, unsent, finished
 }
 
-// check extracts the keys of a chunk and asks for the verdicts, one for each record that has a key.
+// check decides a chunk: see checker.
 func (a *assignment) check(chunk []*kgo.Record) error {
-	cfg := &a.m.cfg
-	a.arena, a.keyed, a.recs = a.arena[:0], a.keyed[:0], a.recs[:0]
-	for _, r := range chunk {
-		ok := false
-		if !r.Attrs.IsControl() {
-			var key []byte
-			if key, a.arena, ok = cfg.Key.borrow(a.arena, r); ok {
-				a.recs = append(a.recs, engine.Record{Key: key, Offset: r.Offset, Timestamp: timestamp(r)})
-			} else if cfg.OnMissingKey == MissingFail {
-				return &MissingKeyError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: cfg.Key.String()}
-			}
-		}
-		a.keyed = append(a.keyed, ok)
-	}
-	verdicts, err := a.state.Check(a.recs, a.verdicts[:0])
-	a.verdicts = verdicts
-	if err != nil {
-		return fmt.Errorf("kafka: %s/%d: check: %w", cfg.Input, a.part, err)
-	}
-	return nil
+	return a.checker.check(a.m.cfg.Key, a.m.cfg.OnMissingKey, a.state, chunk)
 }

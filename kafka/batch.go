@@ -31,6 +31,7 @@ type batch struct {
 	wire        []byte
 	records     int
 	first, last int64 // source offsets
+	out         int64 // of a batch of duplicates: see hold
 }
 
 // builder encodes records into the next batch of one output partition. One goroutine owns it.
@@ -62,18 +63,21 @@ func (b *builder) full(size, limit int) bool {
 	return b.records > 0 && batchHeader+len(b.raw)+size > limit
 }
 
-// sizeBound returns an upper bound of what append adds for r, in bytes.
-func (b *builder) sizeBound(r *kgo.Record) int {
+// sizeBound returns an upper bound of what append adds for r and e, in bytes.
+func (b *builder) sizeBound(r *kgo.Record, e *evidence) int {
 	const varint = binary.MaxVarintLen32
 	n := 2*varint + 1 + binary.MaxVarintLen64 + 3*varint + len(r.Key) + len(r.Value)
 	for i := range r.Headers {
 		n += 2*varint + len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
+	if e != nil {
+		n += len(e.raw)
+	}
 	return n + 2*varint + len(sourceHeader) + len(b.prefix) + len(b.digits)
 }
 
-// append adds r: key, value, headers and timestamp as they are, and the source header last.
-func (b *builder) append(r *kgo.Record) {
+// append adds r: key, value, headers and timestamp as they are, then the evidence if there is any, and the source header last.
+func (b *builder) append(r *kgo.Record, e *evidence) {
 	ts := timestamp(r)
 	if b.records == 0 {
 		b.first, b.firstTS, b.maxTS = r.Offset, ts, ts
@@ -85,7 +89,13 @@ func (b *builder) append(r *kgo.Record) {
 		b.makeTail(len(source))
 	}
 
-	size := 1 + varintLen(ts-b.firstTS) + varintLen(int64(b.records)) + bytesLen(r.Key) + bytesLen(r.Value) + varintLen(int64(len(r.Headers)+1))
+	size := 1 + varintLen(ts-b.firstTS) + varintLen(int64(b.records)) + bytesLen(r.Key) + bytesLen(r.Value)
+	headers := len(r.Headers) + 1
+	if e != nil {
+		headers += e.headers
+		size += len(e.raw)
+	}
+	size += varintLen(int64(headers))
 	for i := range r.Headers {
 		key := len(r.Headers[i].Key)
 		size += varintLen(int64(key)) + key + bytesLen(r.Headers[i].Value)
@@ -98,12 +108,15 @@ func (b *builder) append(r *kgo.Record) {
 	raw = appendVarint(raw, int64(b.records))
 	raw = appendBytes(raw, r.Key)
 	raw = appendBytes(raw, r.Value)
-	raw = appendVarint(raw, int64(len(r.Headers)+1))
+	raw = appendVarint(raw, int64(headers))
 	for i := range r.Headers {
 		h := &r.Headers[i]
 		raw = appendVarint(raw, int64(len(h.Key)))
 		raw = append(raw, h.Key...)
 		raw = appendBytes(raw, h.Value)
+	}
+	if e != nil {
+		raw = append(raw, e.raw...)
 	}
 	raw = append(raw, b.tail...)
 	b.raw = append(raw, source...)

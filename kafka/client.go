@@ -26,8 +26,8 @@ func (m *member) options() []kgo.Opt {
 		kgo.ConsumerGroup(m.cfg.Group),
 		kgo.ConsumeTopics(m.cfg.Input),
 		kgo.InstanceID(m.cfg.InstanceID),
-		// Cooperative: a partition that stays is not stopped for one that goes. Sticky: state is where it was.
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		// Cooperative: a partition that stays is not stopped for one that goes. Warm, or else sticky: state is where it was.
+		kgo.Balancers(m.balancers()...),
 		kgo.SessionTimeout(m.cfg.SessionTimeout),
 		kgo.RebalanceTimeout(m.cfg.RebalanceTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, m.cfg.SessionTimeout/4)),

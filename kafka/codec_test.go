@@ -95,8 +95,8 @@ func TestBatchRoundTrip(t *testing.T) {
 					records := drawRecords(t)
 					bound := 0
 					for _, r := range records {
-						bound += b.sizeBound(r)
-						b.append(r)
+						bound += b.sizeBound(r, nil)
+						b.append(r, nil)
 					}
 					require.LessOrEqual(t, len(b.raw), bound)
 					pid := rapid.Int64().Draw(t, "pid")
@@ -187,7 +187,7 @@ func TestSplit(t *testing.T) {
 			return
 		}
 		for _, r := range records {
-			b.append(r)
+			b.append(r, nil)
 		}
 		sequence := int32(math.MaxInt32 - rapid.IntRange(0, 30).Draw(t, "sequence"))
 		parts, err := b.seal(9, 3, sequence).split(b)
@@ -200,7 +200,7 @@ func TestSplit(t *testing.T) {
 			require.EqualValues(t, 9, raw.ProducerID)
 			one := builder{prefix: b.prefix, compressor: compressor}
 			for _, r := range records[:part.records] {
-				one.append(r)
+				one.append(r, nil)
 			}
 			require.Equal(t, one.seal(9, 3, sequence), part)
 			records = records[part.records:]

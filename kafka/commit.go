@@ -51,8 +51,8 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 	at := make(map[int32]position, len(as))
 	var todo []*assignment
 	for _, a := range as {
-		if !a.restored() {
-			continue
+		if !a.restored() || !stopped && a.isKilled() {
+			continue // one that was killed is about to go: release knows whether it may be committed
 		}
 		pos := a.stand()
 		pos.meta.clean = stopped && a.isDrained()
@@ -80,15 +80,21 @@ func (m *member) probe(ctx context.Context, as []*assignment) error {
 	if len(as) == 0 {
 		return nil
 	}
-	if err := as[0].state.Commit(ctx, -1); err != nil && ctx.Err() == nil {
+	if m.bypass.Load() {
+		return nil
+	}
+	if err := as[0].state.Commit(ctx, -1); err != nil && ctx.Err() == nil && !m.bypass.Load() {
 		return fmt.Errorf("kafka: the store: %w", err)
 	}
 	return nil
 }
 
 // commitMarks commits to the engine. Not below where it stands (an operator's rewind), and not before anything was
-// handled: the offset an operator chose says nothing about marks.
+// handled: the offset an operator chose says nothing about marks. In bypass the store is left alone.
 func (m *member) commitMarks(ctx context.Context, as []*assignment, at map[int32]position) error {
+	if m.bypass.Load() {
+		return nil
+	}
 	var group sync.WaitGroup
 	failed := make([]error, len(as))
 	for i, a := range as {
@@ -105,6 +111,9 @@ func (m *member) commitMarks(ctx context.Context, as []*assignment, at map[int32
 	group.Wait()
 	if ctx.Err() != nil {
 		return nil // late, lost or stopping: the offsets are not committed either
+	}
+	if m.bypass.Load() { // the switch was thrown meanwhile
+		return nil
 	}
 	return errors.Join(failed...)
 }

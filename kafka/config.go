@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -43,6 +42,13 @@ type RelayConfig struct {
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
 
+	OnDuplicate OnDuplicate // default: drop
+	// DuplicatesTopic takes the duplicates with OnDuplicate topic. It needs as many partitions as the input has.
+	DuplicatesTopic string
+	// Mode is what the relay starts with; default active. Without an Engine (one that cannot be opened) it must be bypass, and
+	// InstanceID must be given.
+	Mode Mode
+
 	// CommitInterval is the time between commits; default 1 s. A restart repeats at most the work of one interval
 	// (reading only: the output's tail is recovered).
 	CommitInterval time.Duration
@@ -73,34 +79,15 @@ type RelayConfig struct {
 }
 
 func (c *RelayConfig) ensureDefaults(id string) {
-	def(&c.InstanceID, "noecho-"+id)
-	def(&c.OnMissingKey, MissingPass)
-	def(&c.StartAt, StartEarliest)
-	def(&c.Learn, LearnHandled)
-	def(&c.CommitInterval, time.Second)
-	def(&c.SessionTimeout, 45*time.Second)
-	def(&c.RebalanceTimeout, 60*time.Second)
+	m := c.member()
+	m.ensureDefaults(id)
+	c.adopt(&m)
+	def(&c.OnDuplicate, DuplicateDrop)
+	def(&c.Mode, ModeActive)
 	def(&c.SettleWait, 250*time.Millisecond)
-	def(&c.QueueBytes, 64<<20)
-	def(&c.TotalQueueBytes, 512<<20)
-	def(&c.FetchPartitionBytes, 1<<20)
-	def(&c.DecompressBytes, 128<<20)
 	def(&c.BatchBytes, 1_000_000)
-	if c.Key == nil {
-		c.Key = &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
-	}
 	if len(c.Compression) == 0 {
 		c.Compression = []kgo.CompressionCodec{kgo.SnappyCompression(), kgo.NoCompression()}
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 
@@ -111,45 +98,34 @@ func (c *RelayConfig) member() memberConfig {
 		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt, Learn: c.Learn,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
-		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes, Logger: c.Logger,
+		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,
+		ChunkRecords: chunkRecords, ChunkBytes: chunkBytes, Logger: c.Logger,
 	}
+}
+
+// adopt takes over what defaults have filled in.
+func (c *RelayConfig) adopt(m *memberConfig) {
+	c.InstanceID, c.Key, c.OnMissingKey, c.StartAt, c.Learn = m.InstanceID, m.Key, m.OnMissingKey, m.StartAt, m.Learn
+	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
+	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes
+	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger
 }
 
 // validate collects every violation.
 func (c *RelayConfig) validate() error {
 	var problems []string
-	for _, named := range []struct{ name, value string }{{"input", c.Input}, {"output", c.Output}, {"group", c.Group}} {
+	for _, named := range []struct{ name, value string }{{"input", c.Input}, {"output", c.Output}} {
 		if named.value == "" {
 			problems = append(problems, named.name+" is missing")
 		}
 	}
-	if err := c.OnMissingKey.validate(); err != nil {
-		problems = append(problems, err.Error())
+	m := c.member()
+	problems = append(problems, m.problems()...)
+	problems = append(problems, tooSmall([]least{{"settle_wait", int64(c.SettleWait), 1}, {"batch_bytes", int64(c.BatchBytes), 1}})...)
+	if c.InstanceID == "" {
+		problems = append(problems, "instance_id is missing: without a store there is none to take")
 	}
-	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
-		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
-	}
-	if err := c.Learn.validate(); err != nil {
-		problems = append(problems, err.Error())
-	}
-	for _, at := range []struct {
-		name       string
-		value, min int64
-	}{
-		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},
-		{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)},
-		{"rebalance_timeout", int64(c.RebalanceTimeout), int64(100 * time.Millisecond)},
-		{"settle_wait", int64(c.SettleWait), 1},
-		{"queue_bytes", c.QueueBytes, 1},
-		{"total_queue_bytes", c.TotalQueueBytes, 1},
-		{"fetch_partition_bytes", int64(c.FetchPartitionBytes), 1},
-		{"decompress_bytes", c.DecompressBytes, 1},
-		{"batch_bytes", int64(c.BatchBytes), 1},
-	} {
-		if at.value < at.min {
-			problems = append(problems, fmt.Sprintf("%s is %d, less than %d", at.name, at.value, at.min))
-		}
-	}
+	problems = append(problems, c.validateDuplicates()...)
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}

@@ -24,6 +24,8 @@ const (
 	afterMarks        crashPoint = "marks committed, offset not"      // D > C
 	commitUnheard     crashPoint = "offset commit request lost"       //
 	commitUnacked     crashPoint = "offset commit handled, not acked" //
+	evidenceUnheard   crashPoint = "duplicates request lost"
+	evidenceUnacked   crashPoint = "duplicates handled, not acked"
 	onClaimUnheard    crashPoint = "claim lost"
 	onClaimUnanswered crashPoint = "claim handled, not acked"
 )
@@ -59,21 +61,25 @@ func (w *world) trap(at crashPoint, n int64, percent int, seed uint64) (h *hooks
 		}
 		return nil
 	}}
-	on := func(key int16, unheard, unacked crashPoint) {
+	on := func(key int16, unheard, unacked crashPoint, mine func(kmsg.Request) bool) {
 		if at != unheard && at != unacked {
 			return
 		}
-		w.cluster.ControlKey(key, func(kmsg.Request) (kmsg.Response, error, bool) {
-			if victim.Load() == nil || !spring() {
+		w.cluster.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
+			if victim.Load() == nil || !mine(req) || !spring() {
 				return nil, nil, false
 			}
 			return nil, errors.New("the connection is gone"), at == unheard
 		})
 	}
-	on(int16(kmsg.Produce), produceUnheard, produceUnacked)
-	on(int16(kmsg.OffsetCommit), commitUnheard, commitUnacked)
+	any := func(kmsg.Request) bool { return true }
+	on(int16(kmsg.Produce), produceUnheard, produceUnacked, w.producesTo(testOut))
+	if at == evidenceUnheard || at == evidenceUnacked {
+		on(int16(kmsg.Produce), evidenceUnheard, evidenceUnacked, w.producesTo(testDup))
+	}
+	on(int16(kmsg.OffsetCommit), commitUnheard, commitUnacked, any)
 	if at == onClaimUnheard || at == onClaimUnanswered { // the first commit of a life that was not preceded by a crash
-		on(int16(kmsg.OffsetCommit), onClaimUnheard, onClaimUnanswered)
+		on(int16(kmsg.OffsetCommit), onClaimUnheard, onClaimUnanswered, any)
 	}
 	return h, victim.Store
 }

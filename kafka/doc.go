@@ -1,4 +1,30 @@
-// Package kafka runs the engine on Kafka: the relay, which copies a topic to another and leaves out the duplicates.
+// Package kafka runs the engine on Kafka, in three forms:
+//
+//   - [Relay] copies a topic to another and leaves out the duplicates.
+//   - [Consumer] gives a handler the records of a topic that are no duplicates.
+//   - [Filter] leaves the duplicates out in a poll loop that is the caller's own.
+//
+// # What a consumer can rely on
+//
+//	                fetch -> Check -> handler -> engine.Commit (fsync) -> offset commit
+//	a crash here:         |        | passes again | handled again    | not repeated
+//
+// The promises:
+//
+//   - Each original is handled, at least once: one that was handed over before a crash and not committed is handed over
+//     again, and [Batch.Redelivered] says so. Where nothing crashes, is lost, or fails, it is once.
+//   - No copy is handled: of an earlier record of the partition, with the same key, inside the window, and as far as this
+//     engine has seen it.
+//   - Marks are durable before the offset is. A start goes on at the later of the two; an operator who sets the group's
+//     offset is obeyed: originals come again, copies do not.
+//   - In a partition the handler has one call at a time, in offset order. A copy that takes the place of a record that was
+//     given up may come after records behind it.
+//   - A record is given up only by OnErrorSkip and OnErrorDeadLetter, and gives up its key: the next copy passes. A rewind
+//     to before it brings both again.
+//   - A panic in the handler ends Run with a [*PanicError]; nothing of its batch is committed, whatever OnError says.
+//
+// A [Filter] shows its caller no copy, and makes marks durable before it gives out or commits an offset. What is handled, and when
+// that is committed, is its caller's; and it takes the group's offset as it is, and keeps nothing beside it.
 //
 // # Flow
 //
@@ -13,24 +39,27 @@
 //	   commit loop, each interval, all partitions together:
 //	      position of each worker -> engine.Commit (one fsync) -> one OffsetCommit with metadata
 //
-// Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks.
+// Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks. (But in bypass: see Modes.)
+//
+// A consumer is the same up to Check; then its handler is called, in the same goroutine.
 //
 // # Who owns what
 //
 //   - A member does what any consumer of a group has to do here, and knows nothing of what becomes of the records. Its role (the
-//     relay) and, for each assignment, its task (the worker) do.
+//     relay, the consumer) and, for each assignment, its task (worker, handling) do.
 //   - The poll loop (Run's goroutine) feeds the queues, pauses partitions, and lets rebalances happen between polls.
 //   - An assignment's goroutine owns what its task works with: the worker's builder and its lane's sequence numbers. What
 //     others look at (queue, pending, open, handled, lastOut) is under assignment.mu, taken for moments only.
 //   - The producer owns a batch from enqueue to acked.
-//   - A fetched record is the worker's from the queue on, until handle has recycled its chunk: then its memory is the
+//   - A fetched record is the task's from the queue on, until handle has recycled its chunk: then its memory is the
 //     client's again (recordPool), and nobody may hold on to the record, its key or its value.
-//   - The commit loop, the restore's claim and a revocation commit under commitMu, one at a time.
+//   - The commit loop, the restore's claim, a revocation, and a consumer that has the engine forget keys, commit under
+//     commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
 //   - A handle of the engine belongs to the assignment, whose goroutine learns and checks with it, and is closed by release after the assignment's goroutine has returned.
 //
-// # Exactly the originals
+// # Exactly the originals in the output
 //
 // The output of a partition is always a prefix of what should be there. That is why the relay sends its batches itself,
 // one at a time a partition, and not through the client's producer: see producer. Every record in the output names its
@@ -50,6 +79,34 @@
 // window is read, and only what is committed. A start below the coverage's end is a rewind, and learns nothing; nothing is
 // learned backwards, below where the coverage starts.
 //
+// # Duplicates
+//
+// With OnDuplicate drop they are left out. With tag they go to the output like all others, in their place, and with topic to
+// DuplicatesTopic, same partition number, by a builder and a lane of their own. Either way they carry, behind their own headers:
+//
+//	noecho-verdict          duplicate (no_key: see ModeShadow)
+//	noecho-original-offset  of the record that this one is a copy of: same topic, same partition
+//	noecho-age-ms           the copy's timestamp minus the original's, where that is known
+//	noecho-age-least-ms     else: the copy is at least that much younger, by the original's bucket of time; or neither
+//	noecho-source           as all records of the output
+//
+// The output is a prefix of what should be there as before: what should be there has become more. The topic of duplicates gets
+// each at least once: no offset is committed before the duplicates below it are acknowledged, and that is why an offset
+// can wait while the output goes on; see hold for what N is then.
+//
+// # Modes
+//
+// ModeActive, ModeShadow (all passes, verdicts in headers) and ModeBypass (all passes, the engine is not asked) are changed
+// by SetMode, at a chunk's boundary, and not kept: docs/decisions/0011 has the reasons.
+//
+// # Whose partition
+//
+// State is on the disk of the member that had a partition, so that member should get it back, also when it has been away for
+// longer than its session. Each member tells the group's leader, when it joins, which offsets of which partitions its store
+// knows (balancer_codec.go). The leader balances the counts first, then keeps what is known, then moves as little as possible
+// (balancer.go, place.go). The protocol is cooperative: nobody gets a partition before its owner has drained it. A group
+// in which somebody does not offer our protocol uses plain cooperative-sticky, which every member offers too.
+//
 // # What it does not do
 //
 //   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine): until that one
@@ -61,6 +118,9 @@
 //     watermark is seen, and a replication that lags by more than SettleWait has the same effect.
 //   - Where others write to the output without a pause, it never stands still: after some tries, what the leader held at one look
 //     and shows at the next is taken for the tail.
+//   - What passes in bypass leaves no marks: copies of it pass, for up to a window after the way back. In bypass an offset that
+//     Kafka holds is ahead of the marks, on purpose.
+//   - A partition that comes home lacks the marks of what others read of it meanwhile, and the balancer does not see that hole.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
 //   - A topic that is deleted and made again under the same name is noticed by its id while the member runs, and at a start
 //     where the group still has its offsets: each commit carries the id. Brokers that drop the offsets with the topic leave

@@ -19,7 +19,7 @@ func (e *KeySpecError) Error() string {
 	return fmt.Sprintf("kafka: key %q: part %q: %s; a key is one or more of payload, key, value, header:NAME, json:PATH, joined with +", e.Spec, e.Part, e.Reason)
 }
 
-// ConfigError holds every violation found in a RelayConfig, one sentence each.
+// ConfigError holds every violation found in a RelayConfig or ConsumerConfig, one sentence each.
 type ConfigError struct{ Problems []string }
 
 func (e *ConfigError) Error() string { return "kafka: config: " + strings.Join(e.Problems, "; ") }
@@ -140,7 +140,7 @@ func (e *SourceError) Error() string {
 // ProduceError says that the broker refused a batch for good. Nothing of the partition after it was sent; after the
 // cause is mended a restart goes on at First.
 type ProduceError struct {
-	Topic       string // the output
+	Topic       string // the output, or the duplicates'
 	Partition   int32
 	First, Last int64 // source offsets in the batch
 	Bytes       int   // size of the batch as sent
@@ -149,14 +149,63 @@ type ProduceError struct {
 
 func (e *ProduceError) Error() string {
 	if e.First == e.Last && tooLarge(e.Err) {
-		return fmt.Sprintf("kafka: %s/%d: the output does not take the record with the source offset %d (%d bytes as a batch of its own): %v; nothing after it was sent: "+
-			"set max.message.bytes of the output above that and restart", e.Topic, e.Partition, e.First, e.Bytes, e.Err)
+		return fmt.Sprintf("kafka: %s/%d: the topic does not take the record with the source offset %d (%d bytes as a batch of its own): %v; nothing after it was sent: "+
+			"set its max.message.bytes above that and restart", e.Topic, e.Partition, e.First, e.Bytes, e.Err)
 	}
 	return fmt.Sprintf("kafka: %s/%d: the broker refused the batch with the source offsets %d to %d (%d bytes): %v; nothing after it was sent: mend the cause (permissions, disk) and restart",
 		e.Topic, e.Partition, e.First, e.Last, e.Bytes, e.Err)
 }
 
 func (e *ProduceError) Unwrap() error { return e.Err }
+
+// HandlerError says that a consumer's handler failed in all its tries, or panicked. Nothing from First on was committed: the next start
+// hands it over again.
+type HandlerError struct {
+	Topic       string
+	Partition   int32
+	First, Last int64 // offsets of the records that are not done
+	Records     int   // how many of them there are
+	Attempts    int   // calls of the handler
+	Err         error // what it returned last; a *PanicError where it panicked
+}
+
+func (e *HandlerError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the handler failed on %d records with offsets %d to %d, attempt %d: %v; nothing of them was committed: mend the cause and restart, "+
+		"or set on_error to skip or dead-letter", e.Topic, e.Partition, e.Records, e.First, e.Last, e.Attempts, e.Err)
+}
+
+func (e *HandlerError) Unwrap() error { return e.Err }
+
+// PanicError is what a panic in a handler becomes. It is not tried again: what the handler has left behind is not known.
+type PanicError struct {
+	Value any
+	Stack []byte // of the goroutine that panicked
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// Unwrap returns the value of the panic where that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// DeadLetterError says that records could not be written to the dead-letter topic. Nothing from First on was committed; what was
+// written already is written once more after a restart.
+type DeadLetterError struct {
+	Topic           string
+	Partition       int32
+	First, Last     int64 // offsets of the records
+	DeadLetterTopic string
+	Err             error
+}
+
+func (e *DeadLetterError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the records with offsets %d to %d could not be written to the dead-letter topic %q: %v; nothing of them was committed: mend the cause (permissions, "+
+		"max.message.bytes) and restart", e.Topic, e.Partition, e.First, e.Last, e.DeadLetterTopic, e.Err)
+}
+
+func (e *DeadLetterError) Unwrap() error { return e.Err }
 
 // FencedError says that another process took over the group membership.
 type FencedError struct {
@@ -172,3 +221,16 @@ func (e *FencedError) Unwrap() error { return e.Err }
 
 // ErrRecreated is the cause in a TopicError when a topic has another id than before: what is known of it is of another topic.
 var ErrRecreated = errors.New("it was deleted and made again under the same name")
+
+// ModeError says why a mode cannot be set.
+type ModeError struct {
+	Mode   Mode
+	Reason string
+}
+
+func (e *ModeError) Error() string {
+	return fmt.Sprintf("kafka: mode %q: %s", string(e.Mode), e.Reason)
+}
+
+// errNoStore: a relay without a store was asked for a verdict, which its mode should have excluded.
+var errNoStore = errors.New("kafka: there is no store to decide with")

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -51,6 +52,11 @@ func ParseKey(spec string) (*KeyExtractor, error) {
 		k.parts = append(k.parts, part)
 	}
 	return k, nil
+}
+
+// defaultKey is the payload.
+func defaultKey() *KeyExtractor {
+	return &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
 }
 
 // splitSpec cuts at every '+' that no backslash precedes, and takes that backslash away.
@@ -170,9 +176,11 @@ func (p *keyPart) append(dst []byte, r *kgo.Record, prefixed bool) ([]byte, bool
 }
 
 // appendJSON appends the member at the part's path. gjson does not check its input: on what is not JSON it finds
-// whatever looks like a member, so the value is validated first.
+// whatever looks like a member, so the value is validated first. And it looks inside a lone string: in "see [7, 8]" there
+// would be a member 0, the same for all messages that cite it.
 func (p *keyPart) appendJSON(dst, value []byte, prefixed bool) ([]byte, bool) {
-	if !gjson.ValidBytes(value) {
+	first := bytes.TrimLeft(value, " \t\r\n")
+	if len(first) == 0 || first[0] != '{' && first[0] != '[' || !gjson.ValidBytes(value) {
 		return dst, false
 	}
 	found := gjson.GetBytes(value, p.arg)

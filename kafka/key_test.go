@@ -129,6 +129,18 @@ func FuzzKeyParts(f *testing.F) {
 	})
 }
 
+// TestKeyInLoneString: a value that is one string has no members, whatever is written in it.
+func TestKeyInLoneString(t *testing.T) {
+	k := key(t, "json:0")
+	for _, value := range []string{`"[7,8]"`, `"see [7, 8]"`, ` "[true]"`, `7`, `true`} {
+		_, ok := k.Append(nil, &kgo.Record{Value: []byte(value)})
+		require.False(t, ok, value)
+	}
+	got, ok := k.Append(nil, &kgo.Record{Value: []byte(" \t\r\n[7,8]")})
+	require.True(t, ok)
+	require.Equal(t, "7", string(got))
+}
+
 // TestKeyIsNoCount: the length of a list is the same for most messages.
 func TestKeyIsNoCount(t *testing.T) {
 	for _, spec := range []string{"json:#", "json:items.#", "json:items|#", "key+json:a.b.#"} {

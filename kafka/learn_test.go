@@ -32,8 +32,8 @@ func (w *world) run(edit func(*RelayConfig)) Stats {
 	return stats
 }
 
-// copies are records with the keys of what was fed, once each.
-func (w *world) copies(part int32) (out []*kgo.Record) {
+// again are records with the keys of what was fed, once each.
+func (w *world) again(part int32) (out []*kgo.Record) {
 	for _, r := range w.originals(part, 0) {
 		out = append(out, rec(part, string(r.Key), "copy"))
 	}
@@ -46,7 +46,7 @@ func TestLostDisk(t *testing.T) {
 	w.feed(history(rand.New(rand.NewPCG(30, 1)), 2, 6000)...)
 	w.run(oneName)
 	w.fs = testutil.NewFS()
-	w.feed(append(w.copies(0), w.copies(1)...)...)
+	w.feed(append(w.again(0), w.again(1)...)...)
 	w.feed(rec(0, "new", "x"), rec(1, "new", "y"))
 	stats := w.run(oneName)
 	require.EqualValues(t, 6000, stats.Learned)
@@ -74,7 +74,7 @@ func TestLostDiskAndACrash(t *testing.T) {
 			l.bury()
 			arm(nil)
 			w.fs = testutil.NewFS()
-			w.feed(w.copies(0)...)
+			w.feed(w.again(0)...)
 			w.run(oneName)
 			w.requireClean()
 		})
@@ -91,7 +91,7 @@ func TestPartitionMoved(t *testing.T) {
 	w.feed(history(rand.New(rand.NewPCG(32, 2)), 1, 2500)...)
 	require.EqualValues(t, 1500, w.run(oneName).Learned)
 	w.fs = mine
-	w.feed(w.copies(0)...)
+	w.feed(w.again(0)...)
 	stats := w.run(oneName)
 	require.EqualValues(t, 2500, stats.Learned)
 	require.Equal(t, Missing{Behind: 1}, stats.Missing)
@@ -226,7 +226,7 @@ func TestKilledWhileLearning(t *testing.T) {
 	w.feed(history(rand.New(rand.NewPCG(33, 1)), 1, 8*chunkRecords)...)
 	w.run(oneName)
 	w.fs = testutil.NewFS()
-	w.feed(w.copies(0)...)
+	w.feed(w.again(0)...)
 	checks := 0
 	var l *life
 	l = w.prepare(&hooks{check: func(int32) error {

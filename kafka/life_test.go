@@ -50,12 +50,15 @@ func (n *network) cut() {
 	}
 }
 
-// life is one relay from its start to its end.
+// life is one relay or consumer from its start to its end.
 type life struct {
 	w      *world
 	net    *network
 	e      *engine.Engine
-	relay  *Relay
+	m      *member
+	run    func(context.Context) error
+	relay  *Relay    // one of the two
+	c      *Consumer // is set
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // of Run, valid once done is closed
@@ -150,6 +153,9 @@ func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
 	require.NoError(w.t, err)
 	l := &life{w: w, net: &network{}, e: e, done: make(chan struct{}), dead: make(chan struct{})}
 	cfg := w.config(l.net)
+	if w.edit != nil {
+		w.edit(&cfg)
+	}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -158,15 +164,19 @@ func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
 	}
 	l.relay, err = newRelay(cfg, hookedStore{engineStore{e}, h})
 	require.NoError(w.t, err)
+	l.m, l.run = &l.relay.member, l.relay.Run
 	return l
 }
 
 func (l *life) start() *life {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
+	if l.w.started != nil {
+		l.w.started(l)
+	}
 	go func() {
 		defer close(l.done)
-		l.err = l.relay.Run(ctx)
+		l.err = l.run(ctx)
 	}()
 	l.w.t.Cleanup(func() { cancel(); <-l.done; _ = l.e.Close() })
 	return l
@@ -190,7 +200,7 @@ func (l *life) die(percent int, seed uint64) {
 		l.net.cut()
 		l.w.fs = l.w.fs.Crash(percent, seed)
 		close(l.dead)
-		l.relay.fail(errCrash)
+		l.m.fail(errCrash)
 	})
 }
 
@@ -200,7 +210,7 @@ func (l *life) bury() {
 	select {
 	case <-l.done:
 	case <-time.After(patience):
-		require.Fail(l.w.t, "the relay did not end")
+		require.Fail(l.w.t, "Run did not end")
 	}
 	require.Error(l.w.t, l.err)
 	select {
@@ -211,19 +221,20 @@ func (l *life) bury() {
 	_ = l.e.Close()
 }
 
-// idle says whether the relay has handled all that was fed, or has ended.
+// idle says whether the life has handled all that was fed, or has ended.
 func (l *life) idle() bool {
 	select {
 	case <-l.done:
 		return true
 	default:
 	}
-	stats := l.relay.Stats()
-	if len(stats.Partitions) != int(l.w.parts) || !stats.Ready() {
+	as := l.m.assignments()
+	if len(as) != int(l.w.parts) {
 		return false
 	}
-	for _, p := range stats.Partitions {
-		if fed := l.w.fed[p.Partition]; len(fed) > 0 && p.Next <= fed[len(fed)-1].Offset {
+	for _, a := range as {
+		g, fed := a.gauges(), l.w.fed[a.part]
+		if g.state == StateRestoring || len(fed) > 0 && g.next <= fed[len(fed)-1].Offset {
 			return false
 		}
 	}
@@ -237,8 +248,8 @@ func (l *life) settle() {
 		if !l.idle() {
 			return false
 		}
-		for _, p := range l.relay.Stats().Partitions {
-			if len(l.w.fed[p.Partition]) > 0 && p.Committed != p.Next {
+		for _, a := range l.m.assignments() {
+			if g := a.gauges(); len(l.w.fed[a.part]) > 0 && g.committed != g.next {
 				return false
 			}
 		}
@@ -246,7 +257,7 @@ func (l *life) settle() {
 	})
 	select {
 	case <-l.done:
-		require.NoError(l.w.t, l.err, "the relay ended")
+		require.NoError(l.w.t, l.err, "Run ended")
 	default:
 	}
 }

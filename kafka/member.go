@@ -35,6 +35,9 @@ type member struct {
 	broken    context.Context // ends with the first fatal error, which is its cause
 	breakWith context.CancelCauseFunc
 
+	bypass    atomic.Bool // nobody asks the store, and its failures are no matter: see ModeBypass
+	stateless atomic.Bool // some partition has no state, or there is no store: bypass is for good
+
 	queueBound     atomic.Int64 // bytes a queue may hold: the share of one partition
 	commits        atomic.Int64
 	commitFailures atomic.Int64
@@ -73,23 +76,6 @@ type role interface {
 	share(bytes int64)
 	// leaving ends what the role has started with the client, which is closed after. Called by run.
 	leaving()
-}
-
-// memberConfig is what a member needs to know, whatever its role; see RelayConfig for the fields.
-type memberConfig struct {
-	Client                           []kgo.Opt
-	Hooks                            []kgo.Hook
-	Input, Group, InstanceID         string
-	Key                              *KeyExtractor
-	OnMissingKey                     MissingKey
-	StartAt                          StartAt
-	Learn                            Learn
-	CommitInterval                   time.Duration
-	SessionTimeout, RebalanceTimeout time.Duration
-	QueueBytes, TotalQueueBytes      int64
-	FetchPartitionBytes              int32
-	DecompressBytes                  int64
-	Logger                           *slog.Logger
 }
 
 // init makes the member; the role calls it once.

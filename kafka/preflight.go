@@ -22,9 +22,22 @@ const (
 // nothing and takes at most 15 s. What the brokers refuse to tell (topic configs without the right to read them) is no
 // error.
 func (r *Relay) Preflight(ctx context.Context) error {
+	return r.preflight(ctx, func(ctx context.Context, adm *kadm.Client) error {
+		if err := r.checkTopics(ctx, adm); err != nil {
+			return err
+		}
+		if err := r.checkSizes(ctx, adm); err != nil {
+			return err
+		}
+		return r.checkDuplicates(ctx, adm)
+	})
+}
+
+// preflight asks whether brokers answer, then what check asks, then for the group.
+func (m *member) preflight(ctx context.Context, check func(context.Context, *kadm.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	cl, err := kgo.NewClient(r.cfg.Client...)
+	cl, err := kgo.NewClient(m.cfg.Client...)
 	if err != nil {
 		return &ConfigError{Problems: []string{"client: " + err.Error()}}
 	}
@@ -33,13 +46,10 @@ func (r *Relay) Preflight(ctx context.Context) error {
 		return &BrokerError{Err: err}
 	}
 	adm := kadm.NewClient(cl)
-	if err := r.checkTopics(ctx, adm); err != nil {
+	if err := check(ctx, adm); err != nil {
 		return err
 	}
-	if err := r.checkSizes(ctx, adm); err != nil {
-		return err
-	}
-	return r.checkGroup(ctx, adm)
+	return m.checkGroup(ctx, adm)
 }
 
 // checkGroup asks for the group's offsets. A cluster nobody has committed to yet makes the topic for them at this very
@@ -94,7 +104,7 @@ func partitionsOf(ctx context.Context, adm *kadm.Client, topic, missing string) 
 		return 0, &TopicError{Topic: topic, Err: errors.New("it does not exist"), Hint: missing}
 	case errors.As(err, &word):
 		return 0, &TopicError{Topic: topic, Err: err,
-			Hint: "check the name and the rights of noecho's user (DESCRIBE and READ on both topics, WRITE on the output)"}
+			Hint: "check the name and the rights of noecho's user (DESCRIBE and READ, and WRITE where it writes)"}
 	}
 	return 0, &BrokerError{Err: err}
 }

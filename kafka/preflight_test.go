@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"noecho/engine"
 )
 
 // preflight runs Preflight of a relay with an edited configuration and returns its error, or NewRelay's.
@@ -34,6 +36,8 @@ func (s namedStore) Window() (time.Duration, int) { return time.Hour, 1 }
 func (s namedStore) Partition(string, int32) (partition, error) {
 	return nil, errors.New("no partitions")
 }
+
+func (namedStore) Coverages() []engine.Coverage { return nil }
 
 func TestPreflight(t *testing.T) {
 	w := newWorld(t, 2)
@@ -104,4 +108,36 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, "payload", r.cfg.Key.String())
 	_, err = newRelay(RelayConfig{Input: "a", Output: "b", Group: "g", Client: []kgo.Opt{kgo.SeedBrokers()}}, namedStore("abc"))
 	require.NoError(t, err)
+}
+
+func TestPreflightDuplicates(t *testing.T) {
+	w := withDuplicates(t, 2)
+	require.NoError(t, w.preflight(toTopic))
+	require.NoError(t, w.cluster.CreateTopic("narrow", 1, nil))
+	require.NoError(t, w.cluster.CreateTopic("small", 2, nil))
+	w.limit("small", 5000)
+	for topic, says := range map[string]string{
+		"nowhere": "it does not exist; create it with as many partitions as the input has (2)",
+		"narrow":  "it has 1 partitions, the input has 2; a duplicate keeps its partition's number, so give it at least 2",
+		"small":   "it takes batches of at most 5000 bytes, the input of",
+	} {
+		err := w.preflight(func(c *RelayConfig) { c.OnDuplicate, c.DuplicatesTopic = DuplicateTopic, topic })
+		var bad *TopicError
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, topic, bad.Topic)
+		require.ErrorContains(t, err, says)
+	}
+	var config *ConfigError
+	for says, edit := range map[string]func(*RelayConfig){
+		"duplicates_topic is missing":                  func(c *RelayConfig) { c.OnDuplicate = DuplicateTopic },
+		"which is the input or the output":             func(c *RelayConfig) { c.OnDuplicate, c.DuplicatesTopic = DuplicateTopic, testOut },
+		`duplicates_topic is "orders", which is the`:   func(c *RelayConfig) { c.OnDuplicate, c.DuplicatesTopic = DuplicateTopic, testIn },
+		"but on_duplicate is tag, which does not use":  func(c *RelayConfig) { c.OnDuplicate, c.DuplicatesTopic = DuplicateTag, testDup },
+		`on_duplicate "keep" is none of drop, tag`:     func(c *RelayConfig) { c.OnDuplicate = "keep" },
+		`mode "off" is none of active, shadow, bypass`: func(c *RelayConfig) { c.Mode = "off" },
+	} {
+		err := w.preflight(edit)
+		require.ErrorAs(t, err, &config)
+		require.ErrorContains(t, err, says)
+	}
 }

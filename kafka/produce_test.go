@@ -94,7 +94,7 @@ func TestRecordRefusedAsTooLarge(t *testing.T) {
 	require.ErrorAs(t, l.err, &refused)
 	require.EqualValues(t, 2, refused.First)
 	require.EqualValues(t, 2, refused.Last)
-	require.Contains(t, l.err.Error(), "set max.message.bytes of the output")
+	require.Contains(t, l.err.Error(), "set its max.message.bytes above that")
 	requireSame(t, 0, w.fed[0][:2], w.output()[0])
 	require.NoError(t, l.e.Close())
 	h.Remove()

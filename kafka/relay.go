@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,7 +19,11 @@ type Relay struct {
 	cfg        RelayConfig // whole; member.cfg is the part of it that the group's half knows
 	compressor kgo.Compressor
 
-	producer *producer // set by joining, under member.mu, before any callback; immutable then
+	modeMu sync.Mutex           // held by SetMode
+	mode   atomic.Pointer[Mode] // written under modeMu
+
+	duplicates *producer // to their topic; nil: they have none. As producer
+	producer   *producer // set by joining, under member.mu, before any callback; immutable then
 
 	maxMessage atomic.Int64 // max.message.bytes of the output; 0: not known
 	batchLimit atomic.Int64 // bytes at which a batch is closed
@@ -29,6 +34,9 @@ type Relay struct {
 // NewRelay checks the configuration, all of it at once: the error is a *ConfigError or ErrSameTopic. It asks no broker;
 // Preflight does.
 func NewRelay(cfg RelayConfig) (*Relay, error) {
+	if cfg.Engine == nil && cfg.Mode == ModeBypass {
+		return newRelay(cfg, noStore{})
+	}
 	if cfg.Engine == nil {
 		return nil, &ConfigError{Problems: []string{"engine is missing"}}
 	}
@@ -47,6 +55,10 @@ func newRelay(cfg RelayConfig, s store) (*Relay, error) {
 	r := &Relay{cfg: cfg, compressor: compressor}
 	r.pool = newRecordPool()
 	r.init(cfg.member(), s, r)
+	r.mode.Store(&cfg.Mode)
+	r.bypass.Store(cfg.Mode == ModeBypass)
+	_, none := s.(noStore)
+	r.stateless.Store(none)
 	return r, nil
 }
 
@@ -69,16 +81,27 @@ func (r *Relay) joining(cl *kgo.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.producer = newProducer(cl, r.cfg.Output, r.log, r.fail)
+	if r.cfg.OnDuplicate == DuplicateTopic {
+		r.duplicates = newProducer(cl, r.cfg.DuplicatesTopic, r.log, r.fail)
+	}
 }
 
 // leaving implements role.
-func (r *Relay) leaving() { r.producer.close() }
+func (r *Relay) leaving() {
+	r.producer.close()
+	if r.duplicates != nil {
+		r.duplicates.close()
+	}
+}
 
 // newTask implements role.
 func (r *Relay) newTask(a *assignment) task {
 	w := &worker{assignment: a, r: r, open: -1, lastOut: -1, lane: &lane{partition: a.part}}
 	w.lane.acked, w.lane.split = w.acked, w.split
 	w.build = builder{prefix: []byte(sourcePrefix(r.cfg.Input, a.part)), compressor: r.compressor}
+	if r.duplicates != nil {
+		w.dups = newDuplicates(w)
+	}
 	return w
 }
 
@@ -86,8 +109,11 @@ func (r *Relay) newTask(a *assignment) task {
 func (r *Relay) gone(a *assignment) { a.task.(*worker).count.addTo(&r.totals) }
 
 // share implements role: it makes the batches smaller where partitions are many. Each holds up to half a dozen, open,
-// pending and spare. Many small ones share a request.
+// pending and spare, and as many of duplicates where these have a topic. Many small ones share a request.
 func (r *Relay) share(bytes int64) {
+	if r.cfg.OnDuplicate == DuplicateTopic {
+		bytes /= 2
+	}
 	limit := min(int64(r.cfg.BatchBytes), max(64<<10, bytes/8))
 	if known := r.maxMessage.Load(); known > 0 {
 		limit = min(limit, known)
@@ -115,12 +141,15 @@ func assignmentsOf(ws []*worker) []*assignment {
 
 // Stats returns a snapshot.
 func (r *Relay) Stats() Stats {
-	s := Stats{Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
+	s := Stats{Mode: r.Mode(), Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
 		Learned: r.learner.records.Load(), Missing: r.missing.snapshot(), Added: r.missing.added.Load()}
 	r.mu.Lock()
 	s.Totals = r.totals
 	if r.producer != nil {
 		s.ProduceRetries = r.producer.retries.Load()
+	}
+	if r.duplicates != nil {
+		s.ProduceRetries += r.duplicates.retries.Load()
 	}
 	workers := make([]*worker, 0, len(r.mu.assigned))
 	for _, a := range r.mu.assigned {
@@ -139,17 +168,8 @@ func (r *Relay) Stats() Stats {
 func (w *worker) stats() PartitionStats {
 	var t Totals
 	w.count.addTo(&t)
-	s := PartitionStats{
-		Partition: w.part, State: State(w.state_.Load()), Paused: w.full.Load() == paused, Totals: t,
-		Queued: w.queue.records.Load(), QueuedBytes: w.queue.bytes.Load(),
-		Committed: w.committed.Load(), Lag: -1,
-		Learned: w.learning.records.Load(), LearnAt: w.learning.at.Load(), LearnTarget: w.learning.target.Load(),
-	}
-	w.mu.Lock()
-	s.Next = w.nextLocked()
-	w.mu.Unlock()
-	if high := w.highWater.Load(); high >= 0 {
-		s.Lag = max(0, high-s.Next)
-	}
-	return s
+	g := w.gauges()
+	return PartitionStats{Partition: w.part, State: g.state, Paused: g.paused, Totals: t,
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag,
+		Learned: w.learning.records.Load(), LearnAt: w.learning.at.Load(), LearnTarget: w.learning.target.Load()}
 }

@@ -44,6 +44,12 @@ func (r *Relay) restore(ctx context.Context, tail *tailReader, as []*assignment,
 	}
 	for _, w := range found {
 		w.lane.producerID, w.lane.epoch = id, epoch
+		if w.dups != nil {
+			w.dups.lane.producerID, w.dups.lane.epoch = id, epoch
+		}
+	}
+	if err := r.openDuplicates(ctx, found); err != nil {
+		return as, worse(cause, err)
 	}
 	unclaimed, err := r.claim(ctx, assignmentsOf(found))
 	return append(assignmentsOf(notFound), unclaimed...), worse(cause, err)

@@ -7,12 +7,13 @@ import (
 	"noecho/engine"
 )
 
-// store and partition are what the relay needs of an engine, as interfaces so that tests can put faults between. Their
+// store and partition are what a member needs of an engine, as interfaces so that tests can put faults between. Their
 // contract is that of *engine.Engine and *engine.Partition.
 type store interface {
 	ID() string
 	Window() (window time.Duration, buckets int)
 	Partition(topic string, partition int32) (partition, error)
+	Coverages() []engine.Coverage
 }
 
 type partition interface {
@@ -20,6 +21,8 @@ type partition interface {
 	Commit(ctx context.Context, next int64) error
 	Committed() int64
 	Coverage() (start, to int64)
+	Forget(key []byte) error
+	TakenInBefore(offset int64) (ms int64, ok bool)
 	Close() error
 }
 

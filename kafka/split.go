@@ -39,10 +39,12 @@ func (b *batch) split(source builder) ([]*batch, error) {
 				return nil, errBadSplit
 			}
 			r.Offset, r.Headers = offset, r.Headers[:len(r.Headers)-1] // append puts the source header back
-			half.append(r)
+			half.append(r, nil)                                        // evidence is among the headers already
 		}
 		sequence := (raw.FirstSequence + int32(from)) & 0x7fffffff
-		parts = append(parts, half.seal(raw.ProducerID, raw.ProducerEpoch, sequence))
+		part := half.seal(raw.ProducerID, raw.ProducerEpoch, sequence)
+		part.out = b.out
+		parts = append(parts, part)
 		from = to
 	}
 	return parts, nil

@@ -36,7 +36,7 @@ type PartitionStats struct {
 	Totals // since the assignment
 
 	Queued, QueuedBytes int64 // waiting for a verdict
-	Next                int64 // everything below is in the output, or dropped
+	Next                int64 // everything below is in the output, in the duplicates' topic, or dropped
 	Committed           int64 // the offset Kafka last acknowledged; -1: none in this assignment
 	// Learned is how many records were taken in while restoring because the store was missing them; LearnAt and LearnTarget are
 	// the offsets where that is and where it ends, equal when it is done.
@@ -47,6 +47,7 @@ type PartitionStats struct {
 
 // Stats is a snapshot of the relay.
 type Stats struct {
+	Mode           Mode             // what SetMode set last; a partition takes it up at its next chunk
 	Partitions     []PartitionStats // ascending
 	ProduceRetries int64            // batches sent again, for any passing cause
 	CommitFailures int64            // offset commits that Kafka did not acknowledge; the next one makes good
@@ -62,16 +63,29 @@ type Stats struct {
 // Totals are counters.
 type Totals struct {
 	Unique, Redelivery, Duplicate uint64 // verdicts
-	NoKey                         uint64 // dropped for want of a key
+	NoKey                         uint64 // dropped for want of a key; in shadow mode: passed, tagged
 	Bypassed                      uint64 // passed without a verdict, for want of a key
+	Unjudged                      uint64 // passed in bypass: no verdict, and no mark
+	Tagged                        uint64 // duplicates among those passed to the output
 	AlreadyThere                  uint64 // passed, but found in the output's tail: not produced again
 	Produced                      uint64 // records acknowledged by the output
 	ProducedBytes                 uint64 // as sent: compressed, with headers
+	DuplicatesProduced            uint64 // records acknowledged by the duplicates' topic
 }
 
 // counters of one partition; the worker writes (produced*: the producer's goroutine), anyone reads.
 type counters struct {
-	unique, redelivery, duplicate, noKey, bypassed, already, produced, producedBytes atomic.Uint64
+	unique, redelivery, duplicate, noKey, bypassed, unjudged, tagged, already, produced, producedBytes, duplicatesProduced atomic.Uint64
+}
+
+// add takes in what a chunk came to.
+func (c *counters) add(unique, redelivery, duplicate, noKey, bypassed, already uint64) {
+	c.unique.Add(unique)
+	c.redelivery.Add(redelivery)
+	c.duplicate.Add(duplicate)
+	c.noKey.Add(noKey)
+	c.bypassed.Add(bypassed)
+	c.already.Add(already)
 }
 
 // addTo adds the counters to t.
@@ -81,9 +95,12 @@ func (c *counters) addTo(t *Totals) {
 	t.Duplicate += c.duplicate.Load()
 	t.NoKey += c.noKey.Load()
 	t.Bypassed += c.bypassed.Load()
+	t.Unjudged += c.unjudged.Load()
+	t.Tagged += c.tagged.Load()
 	t.AlreadyThere += c.already.Load()
 	t.Produced += c.produced.Load()
 	t.ProducedBytes += c.producedBytes.Load()
+	t.DuplicatesProduced += c.duplicatesProduced.Load()
 }
 
 // Ready says whether every assigned partition is past its restore. It is true with no partition assigned.

@@ -26,7 +26,8 @@ func TestInputRecreated(t *testing.T) {
 	w.feed(rec(0, "a", "1"))
 	w.run(brief)
 	w.vacate()
-	at, meta := w.committed(0)
+	at, _ := w.committed(0)
+	meta := metadata{at: at, out: 1, topic: topicID{1}}.String()
 	w.recreate(rec(0, "b", "1"), rec(0, "c", "1"))
 	// kfake forgets the offsets of a topic with it; a real group may still have them.
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...))

@@ -19,8 +19,14 @@ type worker struct {
 	// Immutable after newTask.
 	r    *Relay
 	lane *lane
+	dups *duplicates // nil: duplicates have no topic
 
-	build builder // owned by run
+	// Owned by run.
+	build   builder
+	witness witness
+	mode    Mode    // of the last chunk; "": none yet
+	passed  passage // in bypass, since it began
+
 	count counters
 
 	pending []*batch // protected by mu: sealed, not acknowledged, in order
@@ -35,28 +41,59 @@ func (w *worker) position() position {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	next := w.nextLocked()
-	return position{next: next, meta: metadata{at: next, out: w.resume.out(next, w.lastOut), rewound: next < w.resume.state}}
-}
-
-// nextLocked returns the offset below which all is in the output, or dropped.
-func (w *worker) nextLocked() int64 {
-	switch {
-	case len(w.pending) > 0:
-		return w.pending[0].first
-	case w.open >= 0:
-		return w.open
+	out := w.resume.out(next, w.lastOut)
+	if held := w.dups.heldLocked(); held.first == next {
+		out = held.out
 	}
-	return w.handled
+	return position{next: next, meta: metadata{at: next, out: out, rewound: next < w.resume.state}}
 }
 
-// leftLocked implements task.
-func (w *worker) leftLocked() (underway, unsent bool) { return len(w.pending) > 0, !w.build.empty() }
+// nextLocked implements task: the offset below which all is in the output, dropped, or in the duplicates' topic.
+func (w *worker) nextLocked() int64 {
+	next := w.handled
+	if len(w.pending) > 0 {
+		next = w.pending[0].first
+	} else if w.open >= 0 {
+		next = w.open
+	}
+	if held := w.dups.heldLocked(); held.first >= 0 {
+		next = min(next, held.first)
+	}
+	return next
+}
+
+// leftLocked implements task. The way to the output and the one to the duplicates' topic each have one batch under way at a
+// time at the least, and neither waits for the other.
+func (w *worker) leftLocked() (underway, unsent bool) {
+	underway, unsent = len(w.pending) > 0, !w.build.empty()
+	also, more := w.dups.leftLocked()
+	if unsent && !underway || more && !also {
+		return false, true
+	}
+	return underway || also, unsent || more
+}
 
 // flush implements task.
-func (w *worker) flush() error { return w.seal() }
+func (w *worker) flush() error {
+	w.mu.Lock()
+	send := w.draining || len(w.pending) == 0
+	w.mu.Unlock()
+	if send && !w.build.empty() {
+		if err := w.seal(); err != nil {
+			return err
+		}
+	}
+	w.dups.flush()
+	return nil
+}
 
 // abandon implements task: what has not been sent never is.
-func (w *worker) abandon() { w.r.producer.abandon(w.lane) }
+func (w *worker) abandon() {
+	w.r.producer.abandon(w.lane)
+	if w.dups != nil {
+		w.r.duplicates.abandon(w.dups.lane)
+	}
+}
 
 // acked takes the producer's word that b lies in the output from base on. Called by the producer, in order.
 func (w *worker) acked(b *batch, base int64) {
@@ -75,27 +112,52 @@ func (w *worker) acked(b *batch, base int64) {
 
 // handle decides a chunk and builds the output's batches from what passes.
 func (w *worker) handle(chunk []*kgo.Record) error {
-	if err := w.check(chunk); err != nil {
-		return err
+	w.dups.flush()
+	mode := w.enter(chunk[0].Offset)
+	if mode != ModeBypass {
+		if err := w.check(chunk); err != nil && w.r.Mode() != ModeBypass {
+			return err
+		} else if err != nil { // the switch was thrown while the store was asked: nothing of the chunk is sent yet
+			mode = w.enter(chunk[0].Offset)
+		}
+	}
+	if mode == ModeBypass {
+		return w.bypass(chunk)
 	}
 	var unique, redelivery, duplicate, noKey, bypassed, already uint64
+	tagging := mode == ModeShadow || w.r.cfg.OnDuplicate != DuplicateDrop
 	v := 0
 	for i, r := range chunk {
 		if r.Attrs.IsControl() {
 			continue
 		}
+		if tagging {
+			w.witness.recent.note(r.Offset, timestamp(r))
+		}
+		var e *evidence
 		if !w.keyed[i] {
 			if w.r.cfg.OnMissingKey == MissingDrop {
 				noKey++
-				continue
+				if mode == ModeActive {
+					continue
+				}
+				e = w.witness.noKey()
+			} else {
+				bypassed++
 			}
-			bypassed++
 		} else {
 			verdict := w.verdicts[v]
 			v++
 			switch verdict.Kind {
 			case engine.Duplicate:
 				duplicate++
+				there, err := w.duplicate(r, verdict.First, mode)
+				if err != nil {
+					return err
+				}
+				if there {
+					already++
+				}
 				continue
 			case engine.Redelivery:
 				redelivery++
@@ -107,10 +169,17 @@ func (w *worker) handle(chunk []*kgo.Record) error {
 			already++
 			continue
 		}
-		if err := w.put(r); err != nil {
+		if err := w.put(r, e); err != nil {
 			return err
 		}
 	}
+	w.count.add(unique, redelivery, duplicate, noKey, bypassed, already)
+	w.relayed(chunk)
+	return nil
+}
+
+// relayed notes that a chunk is in the builders or beyond, and gives its memory back.
+func (w *worker) relayed(chunk []*kgo.Record) {
 	w.mu.Lock()
 	w.handled = max(w.handled, chunk[len(chunk)-1].Offset+1)
 	w.open = -1
@@ -118,31 +187,24 @@ func (w *worker) handle(chunk []*kgo.Record) error {
 		w.open = w.build.first
 	}
 	w.mu.Unlock()
-	w.count.unique.Add(unique)
-	w.count.redelivery.Add(redelivery)
-	w.count.duplicate.Add(duplicate)
-	w.count.noKey.Add(noKey)
-	w.count.bypassed.Add(bypassed)
-	w.count.already.Add(already)
 	clear(w.recs) // keys hold on to what was fetched, and the next chunk of a quiet partition may be hours away
 	for _, r := range chunk {
 		r.Recycle() // its memory is the client's for the next fetch: nothing may hold on to the record, its key or its value
 	}
-	return nil
 }
 
 // put adds a record to the open batch, sealing it first when it is full. It waits while too many batches are pending.
-func (w *worker) put(r *kgo.Record) error {
-	size := w.build.sizeBound(r)
+func (w *worker) put(r *kgo.Record, e *evidence) error {
+	size := w.build.sizeBound(r, e)
 	if w.build.full(size, int(w.r.batchLimit.Load())) {
 		if err := w.seal(); err != nil {
 			return err
 		}
-		if !w.waitPending() {
+		if !w.waitRoom(&w.pending) {
 			return errKilled
 		}
 	}
-	w.build.append(r)
+	w.build.append(r, e)
 	return nil
 }
 
@@ -167,19 +229,21 @@ func (w *worker) seal() error {
 	return nil
 }
 
-// waitPending returns when there is room for another batch, or false when the worker was killed.
-func (w *worker) waitPending() bool {
-	for {
-		w.mu.Lock()
-		room := len(w.pending) < maxPending
-		w.mu.Unlock()
-		if room {
-			return true
-		}
+// hasRoom says whether another batch may be sealed.
+func (w *worker) hasRoom(pending *[]*batch) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(*pending) < maxPending
+}
+
+// waitRoom returns when there is room for another batch, or false when the worker was killed.
+func (w *worker) waitRoom(pending *[]*batch) bool {
+	for !w.hasRoom(pending) {
 		select {
 		case <-w.wake:
 		case <-w.quit:
 			return false
 		}
 	}
+	return true
 }

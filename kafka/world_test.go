@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	testIn    = "orders"
 	testOut   = "orders-clean"
+	testDup   = "orders-duplicates"
 	testGroup = "relay"
 	patience  = time.Minute // of a test that waits for something that must happen; nothing is measured with it
 )
@@ -42,6 +44,8 @@ type world struct {
 	cl      *kgo.Client  // the test's own
 	adm     *kadm.Client
 	window  time.Duration           // of the stores; 0: 24 h
+	edit    func(*RelayConfig)      // of every life; nil: none
+	started func(*life)             // told of every life; nil: nobody
 	fed     map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
 }
 
@@ -187,7 +191,7 @@ func (w *world) vacate() {
 // brief makes a member's session short, for vacate.
 func brief(cfg *RelayConfig) { cfg.SessionTimeout = 300 * time.Millisecond }
 
-// committed returns what the group holds for a partition.
+// committed returns what the group holds for a partition, without the topic's id, which is another in each world.
 func (w *world) committed(part int32) (int64, string) {
 	w.t.Helper()
 	offsets, err := w.adm.FetchOffsets(context.Background(), testGroup)
@@ -199,8 +203,10 @@ func (w *world) committed(part int32) (int64, string) {
 	if !ok {
 		return -1, ""
 	}
-	return o.At, o.Metadata
+	return o.At, topicWord.ReplaceAllString(o.Metadata, "")
 }
+
+var topicWord = regexp.MustCompile(` topic=[\w-]+`)
 
 // reset moves the group as an operator's tool does: with empty metadata.
 func (w *world) reset(part int32, at int64) {

@@ -11,6 +11,7 @@ usage: scripts/kafka.sh COMMAND [ARGS]
   down             stop it and remove its data
   brokers          print host:port of the running broker; fails when there is none
   run CMD ARGS...  run CMD with KAFKA_BROKERS set: a broker that is there is used and left; else one is started, and stopped afterwards
+  classpath        print the class path of Kafka's jars, for a Java client
   topics ARGS...   kafka-topics            (TopicCommand), --bootstrap-server is filled in
   groups ARGS...   kafka-consumer-groups   (ConsumerGroupCommand), likewise
   perf ARGS...     kafka-producer-perf-test (ProducerPerformance), likewise
@@ -216,6 +217,7 @@ case $cmd in
   down) stop ;;
   brokers) brokers ;;
   run) with_broker "$@" ;;
+  classpath) jars ;;
   topics) tool org.apache.kafka.tools.TopicCommand "$@" ;;
   groups) tool org.apache.kafka.tools.consumer.group.ConsumerGroupCommand "$@" ;;
   perf) tool org.apache.kafka.tools.ProducerPerformance "$@" ;;

@@ -22,20 +22,21 @@ import (
 
 // waiter is a caller asleep in Sync.
 type waiter struct {
-	target Position
-	wake   chan struct{} // one token: look again
+	target  Position
+	patient bool          // does not lead: see Await
+	wake    chan struct{} // one token: look again
 }
 
 // waitLocked sleeps until a leader left, or ctx is done. It gives the lock up meanwhile. The caller
 // looks again; nothing is promised.
-func (l *Log) waitLocked(ctx context.Context, target Position) {
+func (l *Log) waitLocked(ctx context.Context, target Position, patient bool) {
 	var w *waiter
 	if n := len(l.mu.free); n > 0 {
 		w, l.mu.free = l.mu.free[n-1], l.mu.free[:n-1]
 	} else {
 		w = &waiter{wake: make(chan struct{}, 1)}
 	}
-	w.target = target
+	w.target, w.patient = target, patient
 	l.mu.waiters = append(l.mu.waiters, w)
 	l.mu.Unlock()
 	woken := false
@@ -63,14 +64,14 @@ func (l *Log) forgetLocked(w *waiter) bool {
 }
 
 // wakeLocked wakes those whom the log has an answer for, and, where no one leads, the first of the
-// others: whoever is called to lead and does not want to must call this again, or the rest would
+// others that is not patient: whoever is called to lead and does not want to must call this again, or the rest would
 // sleep for ever.
 func (l *Log) wakeLocked() {
 	rest := l.mu.waiters[:0]
 	called := l.mu.leading
 	for _, w := range l.mu.waiters {
 		answered := l.mu.synced >= w.target || l.mu.poison != nil
-		if answered || !called {
+		if answered || !called && !w.patient {
 			called = called || !answered
 			w.wake <- struct{}{}
 			continue

@@ -38,11 +38,12 @@ type Log struct {
 		turn sync.Cond
 
 		// Invariant: synced <= start of flight <= start of pending <= end.
-		synced  Position // every frame that starts below is durable
-		end     Position // the next frame starts here
-		pending *group   // appended, and not taken by a leader
-		idle    *group   // the other group; nil while a leader writes it
-		leading bool     // a leader owns active
+		synced   Position // every frame that starts below is durable
+		end      Position // the next frame starts here
+		pending  *group   // appended, and not taken by a leader
+		idle     *group   // the other group; nil while a leader writes it
+		leading  bool     // a leader owns active
+		attended bool     // somebody else syncs for those in Await
 
 		waiters []*waiter // who sleep in Sync, in order of arrival
 		free    []*waiter // their memory, for the next ones
@@ -158,7 +159,27 @@ func (l *Log) usableLocked() error {
 // can't be called back. After ctx.Err() the frames are not lost, only not waited for. Other errors:
 // ErrClosed, or a *PoisonedError, which every caller gets whose frames were not durable before.
 // It does not allocate in the steady state.
-func (l *Log) Sync(ctx context.Context, pos Position) error {
+func (l *Log) Sync(ctx context.Context, pos Position) error { return l.await(ctx, pos, false) }
+
+// Await is Sync for a caller who knows that somebody else syncs: while the log is attended (Attend) it waits and never
+// leads. Syncs then come when that somebody wants them, and not whenever one of many callers finds no leader.
+func (l *Log) Await(ctx context.Context, pos Position) error { return l.await(ctx, pos, true) }
+
+// Attend says whether there is somebody who calls Sync for all that is appended before an Await. Who waits in Await when that
+// ends goes on as if it had called Sync.
+func (l *Log) Attend(attended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.attended = attended
+	if !attended {
+		for _, w := range l.mu.waiters {
+			w.patient = false
+		}
+		l.wakeLocked()
+	}
+}
+
+func (l *Log) await(ctx context.Context, pos Position, patient bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usableLocked(); err != nil {
@@ -178,8 +199,8 @@ func (l *Log) Sync(ctx context.Context, pos Position) error {
 			l.wakeLocked() // this may have been the one called to lead
 			return err
 		}
-		if l.mu.leading {
-			l.waitLocked(ctx, target)
+		if waits := patient && l.mu.attended; l.mu.leading || waits {
+			l.waitLocked(ctx, target, waits)
 		} else {
 			l.leadLocked()
 		}

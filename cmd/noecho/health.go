@@ -19,12 +19,24 @@ type health struct {
 // poison is the engine's event: the store has failed.
 func (h *health) poison(err error) { h.poisoned.Store(&err) }
 
-// alive reports the store's failure: the one thing that a restart is the remedy for.
+// alive reports the store's failure: the one thing that a restart is the remedy for. In bypass nobody needs the store, and a
+// restart would stop what flows.
 func (h *health) alive() error {
+	if h.stats().Mode == kafka.ModeBypass {
+		return nil
+	}
 	if p := h.poisoned.Load(); p != nil {
 		return *p
 	}
 	return nil
+}
+
+// note tells a prober of a mode in which duplicates pass.
+func (h *health) note() string {
+	if mode := h.stats().Mode; mode != kafka.ModeActive {
+		return "mode: " + string(mode)
+	}
+	return ""
 }
 
 // ready: partitions are assigned and all of them past their restore, and nobody has asked us to stop (ctx).

@@ -86,7 +86,7 @@ Try it without a broker: noecho demo`,
 		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(), newDemo(), newInspect(), newVersion(), newMan(root))
+	root.AddCommand(newRun(), newDemo(), newInspect(), newCtl(), newVersion(), newMan(root))
 	return root
 }
 

@@ -123,7 +123,7 @@ func TestManPages(t *testing.T) {
 	for i := range files {
 		files[i] = filepath.Base(files[i])
 	}
-	require.Equal(t, []string{"noecho-demo.1", "noecho-inspect.1", "noecho-run.1", "noecho-version.1", "noecho.1"}, files)
+	require.Equal(t, []string{"noecho-ctl-mode.1", "noecho-ctl-status.1", "noecho-ctl.1", "noecho-demo.1", "noecho-inspect.1", "noecho-run.1", "noecho-version.1", "noecho.1"}, files)
 	page, err := os.ReadFile(filepath.Join(dir, "noecho-run.1"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), `\fB\-\-max\-bytes\fR \fIsize\fR`)

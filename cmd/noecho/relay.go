@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kslog"
 
+	"noecho/cmd/noecho/internal/admin"
 	"noecho/cmd/noecho/internal/config"
 	"noecho/cmd/noecho/internal/connect"
 	"noecho/cmd/noecho/internal/demo"
@@ -44,29 +44,31 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 		metrics.BuildInfo(debug.ReadBuildInfo()))
 	durations := metrics.NewDurations(registry)
 	h := &health{}
-	e, err := engine.Open(c.DataDir, engineOptions(c, log, engine.Events{Check: durations.Check, Fsync: durations.Fsync, Poisoned: h.poison}))
+	s, err := openStore(c, log, engine.Events{Check: durations.Check, Fsync: durations.Fsync, Poisoned: h.poison})
 	if err != nil {
-		if mistakes := new(*engine.OptionsError); errors.As(err, mistakes) {
-			return usageError{err} // a rule of the engine's that config does not know
-		}
 		return err
 	}
 	defer func() {
-		if cerr := e.Close(); cerr != nil && err == nil {
+		if cerr := s.close(); cerr != nil && err == nil {
 			err = cerr
 		}
 	}()
-	r, err := newRelay(c, e, client, log)
+	r, err := newRelay(c, s, client, log)
 	if err != nil {
 		return err
 	}
-	registry.MustRegister(&metrics.Collector{Input: c.Input, Output: c.Output, Window: c.Window, Engine: e.Metrics, Relay: r.Stats})
+	registry.MustRegister(&metrics.Collector{Input: c.Input, Output: c.Output, Duplicates: c.DuplicatesTopic, Window: c.Window, Engine: s.metrics, Relay: r.Stats})
 	h.stats = r.Stats
 	closeServer, err := serve(ctx, c, log, registry, h)
 	if err != nil {
 		return err
 	}
 	defer closeServer()
+	closeAdmin, err := serveAdmin(ctx, c, log, r, h)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin()
 
 	if err := r.Preflight(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -74,7 +76,8 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 		}
 		return err
 	}
-	log.Info("relaying", "input", c.Input, "output", c.Output, "group", c.Group, "key", c.Key, "window", config.ShortDuration(c.Window), "store", e.ID())
+	log.Info("relaying", "input", c.Input, "output", c.Output, "group", c.Group, "key", c.Key, "window", config.ShortDuration(c.Window), "store", s.id,
+		"mode", c.Mode, "on_duplicate", c.OnDuplicate)
 	if err := r.Run(ctx); err != nil {
 		return err
 	}
@@ -110,13 +113,14 @@ func engineOptions(c *config.Loaded, log *slog.Logger, events engine.Events) eng
 	return o
 }
 
-func newRelay(c *config.Loaded, e *engine.Engine, client []kgo.Opt, log *slog.Logger) (*kafka.Relay, error) {
+func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logger) (*kafka.Relay, error) {
 	key, err := kafka.ParseKey(c.Key)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return kafka.NewRelay(kafka.RelayConfig{
-		Engine: e, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID,
+		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
+		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Mode: kafka.Mode(c.Mode),
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), StartAt: kafka.StartAt(c.StartAt),
 		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, Logger: log,
 	})
@@ -128,7 +132,7 @@ func serve(ctx context.Context, c *config.Loaded, log *slog.Logger, g prometheus
 		return func() {}, nil
 	}
 	s, err := httpd.Start(httpd.Options{
-		Addr: c.MetricsAddr, Pprof: c.Pprof, Gatherer: g, Alive: h.alive, Logger: log,
+		Addr: c.MetricsAddr, Pprof: c.Pprof, Gatherer: g, Alive: h.alive, Note: h.note, Logger: log,
 		Ready: func() error { return h.ready(ctx) },
 	})
 	if err != nil {
@@ -138,11 +142,34 @@ func serve(ctx context.Context, c *config.Loaded, log *slog.Logger, g prometheus
 	if c.Pprof && !s.Loopback() {
 		log.Warn("pprof can be reached from other machines: it shows memory contents and costs CPU", "addr", s.Addr())
 	}
+	return closing(s, log), nil
+}
+
+// serveAdmin does the same for the admin endpoint.
+func serveAdmin(ctx context.Context, c *config.Loaded, log *slog.Logger, r *kafka.Relay, h *health) (stop func(), err error) {
+	if c.AdminAddr == config.Off {
+		return func() {}, nil
+	}
+	s, err := httpd.StartAdmin(c.AdminAddr, admin.Handler(admin.Options{
+		Relay: r, Addr: c.AdminAddr, Log: log, Ready: func() error { return h.ready(ctx) },
+		About: admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group},
+	}), log)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("serving the admin endpoint", "addr", s.Addr())
+	if !s.Loopback() {
+		log.Warn("the admin endpoint can be reached from other machines, and has no login: whoever reaches it can let duplicates through", "addr", s.Addr())
+	}
+	return closing(s, log), nil
+}
+
+func closing(s *httpd.Server, log *slog.Logger) func() {
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), httpClose)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
-			log.Warn("closing the metrics server", "err", err)
+			log.Warn("closing a server", "err", err)
 		}
-	}, nil
+	}
 }

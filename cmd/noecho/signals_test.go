@@ -22,7 +22,7 @@ const (
 
 // stats is a relay whose partitions are in these states.
 func stats(states ...kafka.State) func() kafka.Stats {
-	var s kafka.Stats
+	s := kafka.Stats{Mode: kafka.ModeActive}
 	for i, state := range states {
 		s.Partitions = append(s.Partitions, kafka.PartitionStats{Partition: int32(i), State: state})
 	}

@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"engine":         {"bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
 	"kafka":          {"engine", "bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
 	"internal/model": {},
+	"stamp":          {},
 }
 
 // barred are modules that a package must not depend on, however far away, with the reason.
@@ -32,6 +33,8 @@ var barred = []struct {
 		prefixes: []string{"github.com/twmb/franz-go", "noecho/kafka", "noecho/cmd"}, reason: "the engine knows no Kafka"},
 	{pkgs: []string{"bloom", "internal/model", "internal/invariants", "internal/hugepage"},
 		prefixes: []string{"github.com/cockroachdb", "net"}, reason: "pure: no I/O, no store"},
+	{pkgs: []string{"stamp"}, prefixes: []string{"github.com/cockroachdb", "github.com/twmb/franz-go/pkg/kadm", "github.com/twmb/franz-go/plugin", "github.com/zeebo"},
+		reason: "a producer embeds it: the Kafka client and gjson, nothing else"},
 	{pkgs: []string{"kafka"}, prefixes: []string{"github.com/spf13", "net/http/pprof"}, reason: "a library: no command line, no endpoints"},
 }
 

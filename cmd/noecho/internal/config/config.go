@@ -6,16 +6,19 @@ import "time"
 // table of Settings, which is what users read.
 type Config struct {
 	// Kafka.
-	Brokers        []string
-	Input, Output  string
-	Group          string
-	InstanceID     string
-	ClientID       string
-	Key            string
-	OnMissingKey   string
-	StartAt        string
-	Learn          string
-	CommitInterval time.Duration
+	Brokers         []string
+	Input, Output   string
+	Group           string
+	InstanceID      string
+	ClientID        string
+	Key             string
+	OnMissingKey    string
+	StartAt         string
+	Learn           string
+	OnDuplicate     string
+	DuplicatesTopic string
+	Mode            string
+	CommitInterval  time.Duration
 
 	// Connection.
 	TLS                   bool
@@ -50,11 +53,12 @@ type Config struct {
 	// Service.
 	MetricsAddr string
 	Pprof       bool
+	AdminAddr   string
 	LogLevel    string
 	LogFormat   string
 }
 
-// Off switches the metrics listener off when it is the value of metrics_addr. An empty value can't do that: an empty
+// Off switches a listener off when it is the value of metrics_addr or admin_addr. An empty value can't do that: an empty
 // variable means "not set" (compose files and CI systems write them by the dozen).
 const Off = "off"
 
@@ -70,6 +74,8 @@ func Default() Config {
 		OnMissingKey: "pass",
 		StartAt:      "earliest",
 		Learn:        "handled",
+		OnDuplicate:  "drop",
+		Mode:         "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
 		CommitInterval: time.Second,
 		Window:         24 * time.Hour,
@@ -83,8 +89,10 @@ func Default() Config {
 		CacheBytes:     64 << 20,
 		// Loopback: metrics and pprof are nobody else's business unless the operator says so.
 		MetricsAddr: "127.0.0.1:9464",
-		LogLevel:    "info",
-		LogFormat:   "text",
+		// It changes what noecho does and has no login: who wants it says so.
+		AdminAddr: Off,
+		LogLevel:  "info",
+		LogFormat: "text",
 	}
 }
 

@@ -106,6 +106,7 @@ func (v validator) kafka() {
 			v.fail("output", "is the input topic; noecho would drop what it writes, so name another topic")
 		}
 	}
+	v.duplicates()
 	v.require("group", v.Group, "the consumer group")
 	if v.require("key", v.Key, "what names a message") {
 		if _, err := kafka.ParseKey(v.Key); err != nil {
@@ -115,6 +116,20 @@ func (v validator) kafka() {
 	v.require("client_id", v.ClientID, "this client")
 	if v.CommitInterval < commitMin || v.CommitInterval > commitMax {
 		v.fail("commit_interval", "is %s; choose between %s and %s", ShortDuration(v.CommitInterval), commitMin, ShortDuration(commitMax))
+	}
+}
+
+func (v validator) duplicates() {
+	topic := v.DuplicatesTopic
+	switch {
+	case v.OnDuplicate != "topic" && topic != "":
+		v.fail("duplicates_topic", "is %q, but on_duplicate is %s, which sends nothing there; set on_duplicate to topic", topic, v.OnDuplicate)
+	case v.OnDuplicate != "topic":
+	case !v.require("duplicates_topic", topic, "where duplicates go (on_duplicate is topic)"):
+	case !legalTopic(topic):
+		v.fail("duplicates_topic", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", topic)
+	case topic == v.Input || topic == v.Output:
+		v.fail("duplicates_topic", "is the input or the output topic; name a third")
 	}
 }
 
@@ -202,15 +217,19 @@ func (c *Config) Seed() ([]byte, error) {
 }
 
 func (v validator) service() {
-	if v.MetricsAddr == Off {
-		if v.Pprof {
-			v.fail("pprof", "is on, but metrics_addr is off; give the address to serve it on")
-		}
+	if v.MetricsAddr == Off && v.Pprof {
+		v.fail("pprof", "is on, but metrics_addr is off; give the address to serve it on")
+	}
+	v.listener("metrics_addr", v.MetricsAddr, 9464)
+	v.listener("admin_addr", v.AdminAddr, 9465)
+}
+
+func (v validator) listener(setting, addr string, usual int) {
+	if addr == Off {
 		return
 	}
-	_, port, err := net.SplitHostPort(v.MetricsAddr)
-	if err != nil || !legalPort(port, 0) {
-		v.fail("metrics_addr", "is %q; write host:port like 127.0.0.1:9464, :9464 for all interfaces, or off", v.MetricsAddr)
+	if _, port, err := net.SplitHostPort(addr); err != nil || !legalPort(port, 0) {
+		v.fail(setting, "is %q; write host:port like 127.0.0.1:%d, :%d for all interfaces, or off", addr, usual, usual)
 	}
 }
 

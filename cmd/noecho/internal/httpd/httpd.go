@@ -32,13 +32,15 @@ type Options struct {
 	Addr     string // host:port; port 0 chooses a free one
 	Pprof    bool
 	Gatherer prometheus.Gatherer
-	Ready    func() error // nil error: ready
-	Alive    func() error // nil error: alive
+	Ready    func() error  // nil error: ready
+	Alive    func() error  // nil error: alive
+	Note     func() string // what a prober should also see, a line; nil, or "": nothing
 	Logger   *slog.Logger
 }
 
 // Server is a listening HTTP server.
 type Server struct {
+	what     string // in messages
 	http     *http.Server
 	listener net.Listener
 	done     chan struct{} // closed when the serving goroutine has ended
@@ -48,27 +50,37 @@ type Server struct {
 // Start listens and serves. The address is bound before it returns, so that a port in use is an error at start and not
 // a log line later.
 func Start(o Options) (*Server, error) {
-	l, err := net.Listen("tcp", o.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot serve metrics on %s: %w; choose another --metrics-addr, or off", o.Addr, err)
-	}
 	write := writeTimeout
 	if o.Pprof {
 		write = profileTimeout
 	}
+	return listen("metrics", "--metrics-addr", o.Addr, Handler(o), write, o.Logger)
+}
+
+// StartAdmin does the same for the admin endpoint.
+func StartAdmin(addr string, h http.Handler, log *slog.Logger) (*Server, error) {
+	return listen("admin", "--admin-addr", addr, h, writeTimeout, log)
+}
+
+func listen(what, flag, addr string, h http.Handler, write time.Duration, log *slog.Logger) (*Server, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve %s on %s: %w; choose another %s, or off", what, addr, err, flag)
+	}
 	s := &Server{
+		what: what,
 		http: &http.Server{
-			Handler:           Handler(o),
+			Handler:           h,
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      write,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    headerBytes,
-			ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 		listener: l,
 		done:     make(chan struct{}),
-		log:      o.Logger,
+		log:      log,
 	}
 	go s.serve()
 	return s, nil
@@ -77,7 +89,7 @@ func Start(o Options) (*Server, error) {
 func (s *Server) serve() {
 	defer close(s.done)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		s.log.Error("the metrics server stopped", "err", err)
+		s.log.Error("the "+s.what+" server stopped", "err", err)
 	}
 }
 
@@ -98,7 +110,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	<-s.done
 	if err != nil {
-		return fmt.Errorf("close the metrics server: %w", err)
+		return fmt.Errorf("close the %s server: %w", s.what, err)
 	}
 	return nil
 }
@@ -112,8 +124,8 @@ func Handler(o Options) http.Handler {
 		MaxRequestsInFlight: 4,
 		Timeout:             20 * time.Second,
 	}))
-	mux.Handle("GET /healthz", probe(o.Alive))
-	mux.Handle("GET /readyz", probe(o.Ready))
+	mux.Handle("GET /healthz", probe(o.Alive, o.Note))
+	mux.Handle("GET /readyz", probe(o.Ready, o.Note))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "noecho\n\n/metrics\n/healthz\n/readyz\n")
 	})
@@ -127,16 +139,22 @@ func Handler(o Options) http.Handler {
 	return mux
 }
 
-// probe answers "ok" or 503 with the reason.
-func probe(check func() error) http.Handler {
+// probe answers "ok" or 503 with the reason, and the note on a line of its own.
+func probe(check func() error, note func() string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		if err := check(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = fmt.Fprintln(w, err)
+		} else {
+			_, _ = io.WriteString(w, "ok\n")
+		}
+		if note == nil {
 			return
 		}
-		_, _ = io.WriteString(w, "ok\n")
+		if text := note(); text != "" {
+			_, _ = fmt.Fprintln(w, text)
+		}
 	})
 }

@@ -82,6 +82,18 @@ func TestReadyAndAlive(t *testing.T) {
 	require.Equal(t, 200, code, "not ready is not dead")
 }
 
+func TestNote(t *testing.T) {
+	o := options()
+	note := "mode: shadow"
+	o.Note = func() string { return note }
+	_, get := start(t, o)
+	_, body := get("/readyz")
+	require.Equal(t, "ok\nmode: shadow\n", body)
+	note = ""
+	_, body = get("/healthz")
+	require.Equal(t, "ok\n", body)
+}
+
 var profiles = []string{"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap", "/debug/pprof/symbol", "/debug/pprof/goroutine?debug=1"}
 
 func TestPprofOnlyOnDemand(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 // Collector turns snapshots of the engine and the relay into metrics. Its fields are set once, before it is registered.
 type Collector struct {
 	Input, Output string
+	Duplicates    string // their topic; "": they have none
 	Window        time.Duration
 	Engine        func() engine.Metrics
 	Relay         func() kafka.Stats
@@ -90,7 +91,7 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 		value  uint64
 	}{
 		{"unique", r.Totals.Unique}, {"redelivery", r.Totals.Redelivery}, {"duplicate", r.Totals.Duplicate},
-		{"no_key", r.Totals.NoKey}, {"bypassed", r.Totals.Bypassed},
+		{"no_key", r.Totals.NoKey}, {"bypassed", r.Totals.Bypassed}, {"unjudged", r.Totals.Unjudged},
 	} {
 		put(records, float64(n.value), c.Input, n.result)
 	}
@@ -100,6 +101,13 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 	put(stateMissing, float64(r.Missing.Retention), c.Input, "retention")
 	put(retentionPassed, float64(r.Missing.Removed), c.Input)
 	put(added, float64(r.Added), c.Input)
+	for _, m := range kafka.Modes() {
+		put(mode, oneIf(r.Mode == m), c.Input, string(m))
+	}
+	put(tagged, float64(r.Totals.Tagged), c.Output)
+	if c.Duplicates != "" {
+		put(evidence, float64(r.Totals.DuplicatesProduced), c.Duplicates)
+	}
 	put(alreadyThere, float64(r.Totals.AlreadyThere), c.Output)
 	put(produced, float64(r.Totals.Produced), c.Output)
 	put(producedB, float64(r.Totals.ProducedBytes), c.Output)

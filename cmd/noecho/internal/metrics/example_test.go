@@ -33,4 +33,5 @@ func Example() {
 	// no_key orders 0
 	// redelivery orders 0
 	// unique orders 80
+	// unjudged orders 0
 }

@@ -20,6 +20,10 @@ func gauge(name, help string, labels ...string) family {
 var (
 	records = counter("records_total", "Records of the input by what became of them.", "topic", "result")
 
+	mode     = gauge("mode", "1 for what the relay does with its verdicts.", "topic", "mode")
+	tagged   = counter("tagged_records_total", "Duplicates passed to the output with evidence in headers.", "topic")
+	evidence = counter("duplicates_produced_total", "Records acknowledged by the duplicates' topic.", "topic")
+
 	windowSet       = gauge("window_seconds", "Window that is configured.")
 	windowEffective = gauge("window_effective_seconds", "Window that holds; below noecho_window_seconds when a bound shrank it.", "topic", "partition")
 	windowShrunk    = counter("window_shrunk_total", "Buckets of time dropped early because of max_keys or max_bytes.")
@@ -74,7 +78,7 @@ var (
 	poisoned    = gauge("store_poisoned", "1 after the store failed: nothing is acknowledged any more, restart after mending the cause.")
 
 	families = []family{
-		records, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
+		records, mode, tagged, evidence, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
 		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, added,
 		alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,

@@ -1,0 +1,103 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Consumer reads a topic as a member of a group and gives its handler the records that are no duplicates. See the package
+// comment for its guarantees. Run is called once; Preflight and Stats may be called at any time, from any goroutine.
+type Consumer struct {
+	member // the group's half
+
+	// Immutable after NewConsumer.
+	cfg   ConsumerConfig // member.cfg is the part of it that the group's half knows, with its defaults
+	slots chan struct{}  // cap: handler calls at a time; nil: no bound
+
+	totals ConsumerTotals // of assignments that are gone; protected by member.mu
+}
+
+// NewConsumer checks the configuration, all of it at once: the error is a *ConfigError. It asks no broker; Preflight does.
+func NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
+	if cfg.Engine == nil {
+		return nil, &ConfigError{Problems: []string{"engine is missing"}}
+	}
+	return newConsumer(cfg, engineStore{cfg.Engine})
+}
+
+func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
+	cfg.ensureDefaults()
+	m := cfg.member()
+	m.ensureDefaults(s.ID())
+	if err := cfg.validate(&m); err != nil {
+		return nil, err
+	}
+	c := &Consumer{cfg: cfg}
+	if cfg.Recycle {
+		c.pool = newRecordPool()
+	}
+	if cfg.Concurrency > 0 {
+		c.slots = make(chan struct{}, cfg.Concurrency)
+	}
+	c.init(m, s, c)
+	return c, nil
+}
+
+// Preflight asks the brokers what can be asked before anything starts, and returns the first thing that is wrong, in one
+// sentence with the remedy: *BrokerError, *TopicError or *GroupError. It writes nothing and takes at most 15 s.
+func (c *Consumer) Preflight(ctx context.Context) error {
+	return c.preflight(ctx, func(ctx context.Context, adm *kadm.Client) error {
+		if _, err := partitionsOf(ctx, adm, c.cfg.Topic, "create it, or name the topic to read"); err != nil {
+			return err
+		}
+		if c.cfg.OnError != OnErrorDeadLetter {
+			return nil
+		}
+		_, err := partitionsOf(ctx, adm, c.cfg.DeadLetterTopic, "create it, or name another dead-letter topic")
+		return err
+	})
+}
+
+// Run consumes until ctx ends. Then the handler calls that are under way are waited for, what they have done is
+// committed, and Run returns nil. On a fatal error what is under way is cancelled, nothing more is committed, and the
+// error is returned: *HandlerError, *DeadLetterError, *MissingKeyError, *FencedError, *GroupError, *TopicError, *OffsetError, or the
+// engine's. The next start goes on at the last commit. It may be called once.
+//
+// Run, like a rebalance, waits for the handler to return, however long that takes: a handler must return when its context ends.
+func (c *Consumer) Run(ctx context.Context) error {
+	return c.run(ctx, func(context.Context) {})
+}
+
+// joining implements role.
+func (c *Consumer) joining(*kgo.Client) {}
+
+// leaving implements role.
+func (c *Consumer) leaving() {}
+
+// share implements role: a consumer holds nothing beyond its queues.
+func (c *Consumer) share(int64) {}
+
+// restoreAll implements role: the start of each partition is known, and only has to be claimed.
+func (c *Consumer) restoreAll(as []*assignment) {
+	for _, a := range as {
+		c.log.Info("resume", "topic", c.cfg.Topic, "partition", a.part, "start", a.resume.start, "group", a.group.offset,
+			"store", a.resume.state, "operator", a.plan.obeyed)
+	}
+	c.retryRestore(as, func(ctx context.Context, as []*assignment, _ int) ([]*assignment, error) { return c.claim(ctx, as) })
+}
+
+// newTask implements role.
+func (c *Consumer) newTask(a *assignment) task {
+	h := &handling{assignment: a, c: c, held: -1}
+	// What the caller's context carries reaches the handler; its end does not: a stop lets the handler finish.
+	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(c.stop))
+	return h
+}
+
+// gone implements role.
+func (c *Consumer) gone(a *assignment) {
+	a.task.(*handling).count.addTo(&c.totals)
+	a.task.abandon() // the goroutine has returned; its context is of no use any more
+}

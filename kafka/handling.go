@@ -1,0 +1,149 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
+)
+
+// Batch is what a handler is given: records of one partition that passed, in offset order, one at least.
+type Batch struct {
+	Topic     string
+	Partition int32
+	// Records that passed. The slice is valid until the handler returns; the records are the handler's to keep, unless
+	// ConsumerConfig.Recycle is set.
+	Records []*kgo.Record
+	// Attempt is 1 at the first call, and counts up as what failed is tried again.
+	Attempt int
+
+	again []bool // parallel to Records
+}
+
+// Redelivered says whether Records[i] was taken in before: after a crash, a rebalance or an operator's rewind. It may have
+// been handled then. Records without a key are not known, and never called so.
+func (b *Batch) Redelivered(i int) bool { return b.again[i] }
+
+// handling hands the records of one assigned partition to the handler: the consumer's task.
+type handling struct {
+	*assignment
+
+	// Immutable after newTask.
+	c      *Consumer
+	ctx    context.Context // the handler's; ended by abandon
+	cancel context.CancelFunc
+
+	// Owned by run. passed, again and causes are parallel.
+	passed []*kgo.Record // to be handled now
+	again  []bool        // which of them were taken in before
+	causes []error       // why each failed; as long as passed after a failure only
+	orphan map[string]int64
+	// orphan holds the keys that were given up and have no new owner yet, with the offset from which on a copy may become it:
+	// see giveUp. At most maxOrphans.
+
+	count handlingCounters
+
+	held int64 // protected by mu: the record that was given up first of those whose keys are in orphan; -1: none
+}
+
+// leftLocked implements task: handle leaves nothing behind.
+func (h *handling) leftLocked() (underway, unsent bool) { return false, false }
+
+// flush implements task; there is nothing to flush.
+func (h *handling) flush() error { return nil }
+
+// abandon implements task.
+func (h *handling) abandon() { h.cancel() }
+
+// position implements task.
+func (h *handling) position() position {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := h.nextLocked()
+	return position{next: next, meta: metadata{at: next, rewound: next < h.resume.state}}
+}
+
+// nextLocked implements task: below it every record was handled, dropped or given up, and every key that was given up is
+// durably free.
+func (h *handling) nextLocked() int64 {
+	if h.held >= 0 {
+		return h.held
+	}
+	return h.handled
+}
+
+// handle implements task.
+func (h *handling) handle(chunk []*kgo.Record) error {
+	if err := h.check(chunk); err != nil {
+		return err
+	}
+	h.collect(chunk)
+	for len(h.passed) > 0 {
+		if err := h.deliver(); err != nil {
+			return err
+		}
+		if len(h.passed) == 0 {
+			break // all done; else these were given up on
+		}
+		if err := h.giveUp(chunk); err != nil {
+			return err
+		}
+		h.inherit(chunk)
+	}
+	next := chunk[len(chunk)-1].Offset + 1
+	if err := h.settle(next); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.handled = max(h.handled, next)
+	if len(h.orphan) == 0 {
+		h.held = -1
+	}
+	h.mu.Unlock()
+	clear(h.recs) // keys hold on to what was fetched
+	clear(h.passed[:cap(h.passed)])
+	if h.c.cfg.Recycle {
+		for _, r := range chunk {
+			r.Recycle()
+		}
+	}
+	return nil
+}
+
+// collect gathers in passed what the verdicts let through.
+func (h *handling) collect(chunk []*kgo.Record) {
+	h.passed, h.again = h.passed[:0], h.again[:0]
+	var t verdictCount
+	v := 0
+	for i, r := range chunk {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		if !h.keyed[i] {
+			if h.m.cfg.OnMissingKey == MissingDrop {
+				t.noKey++
+				continue
+			}
+			t.bypassed++
+			h.passed, h.again = append(h.passed, r), append(h.again, false)
+			continue
+		}
+		kind := h.verdicts[v].Kind
+		if len(h.orphan) > 0 && h.adopts(h.recs[v].Key, r.Offset) && kind == engine.Duplicate {
+			kind = engine.Redelivery // the record that it is a copy of was given up
+		}
+		v++
+		switch kind {
+		case engine.Duplicate:
+			t.duplicate++
+			continue
+		case engine.Redelivery:
+			t.redelivery++
+		default:
+			t.unique++
+		}
+		h.passed, h.again = append(h.passed, r), append(h.again, kind == engine.Redelivery)
+	}
+	h.count.verdicts(&t)
+}

@@ -1,0 +1,98 @@
+package kafka
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// memberConfig is what a member needs to know, whatever its role; see RelayConfig and ConsumerConfig for the fields.
+type memberConfig struct {
+	Client                           []kgo.Opt
+	Hooks                            []kgo.Hook
+	Input, Group, InstanceID         string
+	Key                              *KeyExtractor
+	OnMissingKey                     MissingKey
+	StartAt                          StartAt
+	Learn                            Learn
+	CommitInterval                   time.Duration
+	SessionTimeout, RebalanceTimeout time.Duration
+	QueueBytes, TotalQueueBytes      int64
+	FetchPartitionBytes              int32
+	DecompressBytes                  int64
+	ChunkRecords, ChunkBytes         int // what is decided together at the most
+	Logger                           *slog.Logger
+}
+
+func (c *memberConfig) ensureDefaults(id string) {
+	if id != "" { // of no store, in bypass
+		def(&c.InstanceID, "noecho-"+id)
+	}
+	def(&c.OnMissingKey, MissingPass)
+	def(&c.StartAt, StartEarliest)
+	def(&c.Learn, LearnHandled)
+	def(&c.CommitInterval, time.Second)
+	def(&c.SessionTimeout, 45*time.Second)
+	def(&c.RebalanceTimeout, 60*time.Second)
+	def(&c.QueueBytes, 64<<20)
+	def(&c.TotalQueueBytes, 512<<20)
+	def(&c.FetchPartitionBytes, 1<<20)
+	def(&c.DecompressBytes, 128<<20)
+	def(&c.ChunkRecords, chunkRecords)
+	def(&c.ChunkBytes, chunkBytes)
+	if c.Key == nil {
+		c.Key = defaultKey()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// problems collects every violation.
+func (c *memberConfig) problems() (problems []string) {
+	if c.Group == "" {
+		problems = append(problems, "group is missing")
+	}
+	if err := c.OnMissingKey.validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
+		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
+	}
+	if err := c.Learn.validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	return append(problems, tooSmall([]least{
+		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},
+		{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)},
+		{"rebalance_timeout", int64(c.RebalanceTimeout), int64(100 * time.Millisecond)},
+		{"queue_bytes", c.QueueBytes, 1},
+		{"total_queue_bytes", c.TotalQueueBytes, 1},
+		{"fetch_partition_bytes", int64(c.FetchPartitionBytes), 1},
+		{"decompress_bytes", c.DecompressBytes, 1},
+	})...)
+}
+
+// least is a setting and the least it may be.
+type least struct {
+	name       string
+	value, min int64
+}
+
+func tooSmall(settings []least) (problems []string) {
+	for _, at := range settings {
+		if at.value < at.min {
+			problems = append(problems, fmt.Sprintf("%s is %d, less than %d", at.name, at.value, at.min))
+		}
+	}
+	return problems
+}
