@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"noecho/internal/index"
 	"noecho/wal"
@@ -254,6 +255,9 @@ func (e *Engine) shards() []*shard {
 
 // ID is the random name of the store, hex, the same for its whole life.
 func (e *Engine) ID() string { return e.header.ID }
+
+// Window returns how long a key is remembered, and in how many buckets of time.
+func (e *Engine) Window() (window time.Duration, buckets int) { return e.opt.Window, e.opt.Buckets }
 
 // Close seals every table, saves the filters and closes the store. Handles must not be used any more. What was not
 // committed may or may not be found again. Close of a poisoned engine writes nothing and returns the cause.

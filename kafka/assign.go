@@ -140,6 +140,9 @@ func (m *member) startLatest(ctx context.Context) (bool, error) {
 
 // begin decides where a partition starts, within what its log holds.
 func (m *member) begin(a *assignment, log span, latest bool) error {
+	if id := m.input.topicID(); a.group.ours && a.group.meta.topic != (topicID{}) && id != (topicID{}) && id != a.group.meta.topic {
+		return recreated(m.cfg.Input)
+	}
 	state := a.state.Committed()
 	a.plan = decide(a.group, state)
 	start := a.plan.start
@@ -150,13 +153,18 @@ func (m *member) begin(a *assignment, log span, latest bool) error {
 	switch {
 	case start < 0 && latest:
 		start = log.end
+		a.since = start
 	case start < 0:
 		start = log.start
 	case start > log.end:
 		return &OffsetError{Topic: m.cfg.Input, Partition: a.part, Offset: start, Start: log.start, End: log.end}
 	case start < log.start:
 		m.log.Warn("retention has removed records that were never handled", "topic", m.cfg.Input, "partition", a.part, "from", start, "to", log.start)
+		m.missing.removed.Add(uint64(log.start - start))
 		start = log.start
+	}
+	if a.group.ours {
+		a.since = a.group.meta.since
 	}
 	a.resume = resume{start: start, state: state, there: -1, input: log}
 	a.mu.Lock()

@@ -17,19 +17,23 @@ const (
 // has its task handle them.
 type assignment struct {
 	// Immutable after assigned.
-	m     *member
-	part  int32
-	state partition
-	task  task
-	wake  chan struct{} // cap 1: records, something of the task's that was under way is done, or drain
-	ready chan struct{} // closed when resume is known
-	quit  chan struct{} // closed by kill
-	done  chan struct{} // closed when run has returned
+	m       *member
+	part    int32
+	state   partition
+	task    task
+	wake    chan struct{} // cap 1: records, something of the task's that was under way is done, or drain
+	claimed chan struct{} // closed when resume is known, and claimed where that is due
+	ready   chan struct{} // closed by run when it has learned what the store was missing
+	quit    chan struct{} // closed by kill
+	done    chan struct{} // closed when run has returned
 
-	// Written by the callbacks and the restore, one after the other, before ready is closed; then immutable.
+	// Written by the callbacks and the restore, one after the other, before claimed is closed; then immutable.
 	group  committedOffset
 	plan   plan
 	resume resume
+	since  int64 // see metadata.since
+
+	learning learning
 
 	last position // protected by member.commitMu: what Kafka last acknowledged; next -1: nothing yet
 
@@ -75,7 +79,7 @@ type position struct {
 func (m *member) newAssignment(part int32, state partition) *assignment {
 	a := &assignment{
 		m: m, part: part, state: state, last: position{next: -1},
-		wake: make(chan struct{}, 1), ready: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), claimed: make(chan struct{}), ready: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	a.highWater.Store(-1)
 	a.committed.Store(-1)
@@ -83,7 +87,14 @@ func (m *member) newAssignment(part int32, state partition) *assignment {
 	return a
 }
 
-// restored says whether the assignment may run: resume is known and claimed.
+// stand returns what may be committed now: the task's word, and what every commit of the partition carries on.
+func (a *assignment) stand() position {
+	pos := a.task.position()
+	pos.meta.since, pos.meta.topic = a.since, a.m.input.topicID()
+	return pos
+}
+
+// restored says whether the assignment may run: resume is known and claimed, and the store knows what came before.
 func (a *assignment) restored() bool {
 	select {
 	case <-a.ready:
@@ -170,11 +181,22 @@ func (a *assignment) kill() {
 // run is the assignment's goroutine.
 func (a *assignment) run() {
 	defer close(a.done)
+	select {
+	case <-a.quit:
+		return
+	case <-a.claimed:
+	}
+	if err := a.learn(); err != nil {
+		a.failed(err)
+		return
+	}
+	a.state_.Store(uint32(StateRunning))
+	close(a.ready)
 	for {
 		select {
 		case <-a.quit:
 			return
-		case <-a.ready:
+		default:
 		}
 		chunk, unsent, finished := a.next()
 		if finished {

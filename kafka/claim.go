@@ -37,8 +37,8 @@ func (m *member) retryRestore(as []*assignment, step func(ctx context.Context, a
 	}
 }
 
-// claim commits the starts of the partitions whose plan asks for it, and lets those run that need none or whose
-// claim Kafka has acknowledged; it returns the others. Nothing may be produced before: see decide.
+// claim commits the starts of the partitions whose plan asks for it, and lets those go on, to learn and then to run, that need
+// none or whose claim Kafka has acknowledged; it returns the others. Nothing may be produced before: see decide.
 func (m *member) claim(ctx context.Context, as []*assignment) (left []*assignment, err error) {
 	m.commitMu.Lock()
 	defer m.commitMu.Unlock()
@@ -48,7 +48,7 @@ func (m *member) claim(ctx context.Context, as []*assignment) (left []*assignmen
 		switch {
 		case a.isKilled():
 		case a.plan.claim:
-			at[a.part] = a.task.position()
+			at[a.part] = a.stand()
 			claimed = append(claimed, a)
 		default:
 			ready = append(ready, a)
@@ -71,8 +71,7 @@ func (m *member) claim(ctx context.Context, as []*assignment) (left []*assignmen
 		err = worse(err, fmt.Errorf("kafka: %s/%d: the claim of offset %d was not acknowledged", m.cfg.Input, a.part, at[a.part].next))
 	}
 	for _, a := range ready {
-		a.state_.Store(uint32(StateRunning))
-		close(a.ready)
+		close(a.claimed)
 	}
 	return left, err
 }

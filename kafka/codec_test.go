@@ -16,11 +16,14 @@ import (
 func TestMetadata(t *testing.T) {
 	require.Equal(t, "noecho/1 at=0 out=0", metadata{}.String())
 	require.Equal(t, "noecho/1 at=7 out=42 clean rewound", metadata{at: 7, out: 42, clean: true, rewound: true}.String())
+	id := topicID{0: 1, 15: 2}
+	require.Equal(t, "noecho/1 at=7 out=42 since=3 topic=AQAAAAAAAAAAAAAAAAAAAg clean", metadata{at: 7, out: 42, since: 3, topic: id, clean: true}.String())
 	for _, foreign := range []string{
 		"", "x", "noecho/1", "noecho/1 at=1 out=", "noecho/1 at= out=1", "noecho/1 at=1 out=-1", "noecho/1 at=1 out=+1", "noecho/1 at=1 out=01",
 		"noecho/1 at=1 out=1 ", "noecho/1 at=1 out=1  clean", "noecho/1 at=1 out=1 rewound clean", "noecho/1 at=1 out=1 clean clean",
 		"noecho/1 at=1 out=1 cleanrewound", "noecho/2 at=1 out=1", "noecho/1 at=1 out=99999999999999999999", " noecho/1 at=1 out=1",
 		"noecho/1 at=1 out=1 other", "noecho/1 out=1", "noecho/1 at=1", "noecho/1 out=1 at=1", "noecho/1 at=01 out=1",
+		"noecho/1 at=1 out=1 since=0", "noecho/1 at=1 out=1 topic=AQ", "noecho/1 at=1 out=1 topic=", "noecho/1 at=1 out=1 topic=AAAAAAAAAAAAAAAAAAAAAA",
 	} {
 		_, ok := parseMetadata(foreign, 1)
 		require.False(t, ok, "%q", foreign)
@@ -35,6 +38,7 @@ func TestMetadata(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	f.Add("noecho/1 at=3 out=7 clean rewound", int64(3))
 	f.Add("noecho/1 at=4 out=7", int64(4))
+	f.Add("noecho/1 at=4 out=7 since=2 topic=AQAAAAAAAAAAAAAAAAAAAg rewound", int64(4))
 	f.Fuzz(func(t *testing.T, s string, offset int64) {
 		if m, ok := parseMetadata(s, offset); ok {
 			require.Equal(t, offset, m.at)
@@ -47,7 +51,8 @@ func FuzzMetadata(f *testing.F) {
 func TestMetadataRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := metadata{at: rapid.Int64Range(0, math.MaxInt64).Draw(t, "at"), out: rapid.Int64Range(0, math.MaxInt64).Draw(t, "out"),
-			clean: rapid.Bool().Draw(t, "clean"), rewound: rapid.Bool().Draw(t, "rewound")}
+			clean: rapid.Bool().Draw(t, "clean"), rewound: rapid.Bool().Draw(t, "rewound"),
+			since: rapid.Int64Range(0, math.MaxInt64).Draw(t, "since"), topic: topicID{rapid.Byte().Draw(t, "topic")}}
 		got, ok := parseMetadata(m.String(), m.at)
 		require.True(t, ok)
 		require.Equal(t, m, got)

@@ -54,7 +54,7 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 		if !a.restored() || !stopped && a.isKilled() {
 			continue // one that was killed is about to go: release knows whether it may be committed
 		}
-		pos := a.task.position()
+		pos := a.stand()
 		pos.meta.clean = stopped && a.isDrained()
 		if pos != a.last {
 			at[a.part] = pos
@@ -189,7 +189,7 @@ func (m *member) fatalGroup(err error) error {
 		kerr.TopicAuthorizationFailed:  "allow noecho's user READ on the topic it reads and WRITE on the one it writes",
 		kerr.InvalidSessionTimeout:     fmt.Sprintf("noecho asks for %v: set session_timeout to what the broker's group.min.session.timeout.ms and group.max.session.timeout.ms allow, or change those", m.cfg.SessionTimeout),
 		kerr.InconsistentGroupProtocol: "the group has members of another kind; give noecho a group of its own",
-		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 128 or more",
+		kerr.OffsetMetadataTooLarge:    "raise offset.metadata.max.bytes of the broker to 192 or more",
 		kerr.InvalidGroupID:            "give the group another name",
 	} {
 		if errors.Is(err, final) {

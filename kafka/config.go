@@ -40,6 +40,7 @@ type RelayConfig struct {
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
 	StartAt      StartAt       // default: earliest
+	Learn        Learn         // default: handled
 
 	OnDuplicate OnDuplicate // default: drop
 	// DuplicatesTopic takes the duplicates with OnDuplicate topic. It needs as many partitions as the input has.
@@ -94,7 +95,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt, Learn: c.Learn,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,
@@ -104,7 +105,7 @@ func (c *RelayConfig) member() memberConfig {
 
 // adopt takes over what defaults have filled in.
 func (c *RelayConfig) adopt(m *memberConfig) {
-	c.InstanceID, c.Key, c.OnMissingKey, c.StartAt = m.InstanceID, m.Key, m.OnMissingKey, m.StartAt
+	c.InstanceID, c.Key, c.OnMissingKey, c.StartAt, c.Learn = m.InstanceID, m.Key, m.OnMissingKey, m.StartAt, m.Learn
 	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
 	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes
 	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger

@@ -70,6 +70,7 @@ type ConsumerConfig struct {
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
 	StartAt      StartAt       // default: earliest
+	Learn        Learn         // default: handled
 
 	Handler Handler
 	// BatchRecords, default 1024, and BatchBytes of keys and values, default 1 MiB, bound what is checked together. A batch
@@ -121,7 +122,7 @@ func (c *ConsumerConfig) ensureDefaults() {
 func (c *ConsumerConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt, Learn: c.Learn,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,

@@ -57,7 +57,7 @@
 //     commitMu, one at a time.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
-//   - A handle of the engine belongs to the assignment, and is closed by release after the assignment's goroutine has returned.
+//   - A handle of the engine belongs to the assignment, whose goroutine learns and checks with it, and is closed by release after the assignment's goroutine has returned.
 //
 // # Exactly the originals in the output
 //
@@ -66,11 +66,18 @@
 // source in the header noecho-source (topic/partition/offset), and every offset that the relay commits carries the output
 // offset from which a scan finds all that may have been written since:
 //
-//	noecho/1 at=<offset> out=<N> [clean] [rewound]
+//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound]
 //
 // A start reads the output from N on. The largest source offset it finds, S, says where the prefix ends: records up to S are
 // checked again, because their marks must be taken in, and not produced again. See decide for the four cases, among
 // them an operator who sets the group's offsets with the usual tools, and is obeyed.
+//
+// # Where state is missing
+//
+// Where the store knows less of a partition than lies below its start (a lost disk, another store had it meanwhile), the
+// assignment's goroutine learns it from the input before it is ready: see learn, and Learn for what counts as handled. At most one
+// window is read, and only what is committed. A start below the coverage's end is a rewind, and learns nothing; nothing is
+// learned backwards, below where the coverage starts.
 //
 // # Duplicates
 //
@@ -115,8 +122,9 @@
 //     Kafka holds is ahead of the marks, on purpose.
 //   - A partition that comes home lacks the marks of what others read of it meanwhile, and the balancer does not see that hole.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
-//   - A topic that is deleted and made again under the same name is noticed where offsets no longer fit (*OffsetError), not
-//     by its id.
+//   - A topic that is deleted and made again under the same name is noticed by its id while the member runs, and at a start
+//     where the group still has its offsets: each commit carries the id. Brokers that drop the offsets with the topic leave
+//     only what the store knows, which is no id: then it is noticed where offsets no longer fit (*OffsetError).
 //   - After a stop, the member stays in the group until its session expires (static membership). The usual tools reset
 //     offsets only in an empty group: wait for that, or remove the member.
 package kafka

@@ -107,6 +107,21 @@ func (e *OffsetError) Error() string {
 		"reset the group's offsets and remove the data directory, or put the old topic back", e.Topic, e.Partition, e.Offset, e.Start, e.End)
 }
 
+// LearnError says that what the store is missing cannot be read from the input again.
+type LearnError struct {
+	Topic     string
+	Partition int32
+	From, To  int64 // offsets that are still to be learned; From -1: nothing was read yet
+	Err       error
+}
+
+func (e *LearnError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the store does not know what came before offset %d, and it cannot be learned from the input (from %d on): %v; "+
+		"mend that, or set learn to off to go on without it: then copies of those records pass", e.Topic, e.Partition, e.To, e.From, e.Err)
+}
+
+func (e *LearnError) Unwrap() error { return e.Err }
+
 // SourceError says that the output holds a record that names a source offset beyond the input's end: the relay has not
 // written it. To go on would mean to drop every record of the input up to there.
 type SourceError struct {
@@ -204,8 +219,8 @@ func (e *FencedError) Error() string {
 
 func (e *FencedError) Unwrap() error { return e.Err }
 
-// errRecreated is the cause in a TopicError when a topic's id changed under the relay.
-var errRecreated = errors.New("it was deleted and made again while the relay ran")
+// ErrRecreated is the cause in a TopicError when a topic has another id than before: what is known of it is of another topic.
+var ErrRecreated = errors.New("it was deleted and made again under the same name")
 
 // ModeError says why a mode cannot be set.
 type ModeError struct {

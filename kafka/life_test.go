@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -142,7 +143,7 @@ func (w *world) config(n *network) RelayConfig {
 }
 
 func (w *world) engineOptions() engine.Options {
-	return engine.Options{Window: 24 * time.Hour, FS: w.fs, MaxClockLead: -1, MemoryBytes: 4 << 20, CacheBytes: 1 << 20, SegmentBytes: 1 << 20}
+	return engine.Options{Window: cmp.Or(w.window, 24*time.Hour), FS: w.fs, MaxClockLead: -1, MemoryBytes: 4 << 20, CacheBytes: 1 << 20, SegmentBytes: 1 << 20}
 }
 
 // prepare opens the engine and makes a relay, which start runs.

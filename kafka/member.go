@@ -28,9 +28,10 @@ type member struct {
 	// Immutable while run runs.
 	cl        *kgo.Client
 	hangUp    context.CancelFunc // ends what cl has under way
-	stop      context.Context    // ends when the caller wants Run to end, or on a fatal error
-	running   sync.WaitGroup     // restores and the commit loop
-	connected chan struct{}      // closed when cl is set and the role has heard of it: the client's callbacks wait for it
+	input     *topology
+	stop      context.Context // ends when the caller wants Run to end, or on a fatal error
+	running   sync.WaitGroup  // restores and the commit loop
+	connected chan struct{}   // closed when cl is set and the role has heard of it: the client's callbacks wait for it
 
 	broken    context.Context // ends with the first fatal error, which is its cause
 	breakWith context.CancelCauseFunc
@@ -42,6 +43,11 @@ type member struct {
 	commits        atomic.Int64
 	commitFailures atomic.Int64
 	pauses         atomic.Int64
+
+	learner learner
+	missing missing
+
+	watchEvery time.Duration // immutable after init
 
 	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu.
 	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
@@ -79,6 +85,7 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.relief, m.connected = make(chan struct{}, 1), make(chan struct{})
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
+	m.watchEvery = watchEvery
 	m.shareMemory(1)
 }
 
@@ -107,6 +114,7 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 		return err
 	}
 	m.running.Go(func() { m.commitLoop(stop) })
+	m.running.Go(func() { m.watch(stop) })
 	m.poll(stop)
 	err := m.shutdown()
 	if fatal := context.Cause(m.broken); fatal != nil {
@@ -123,7 +131,7 @@ func (m *member) connect() error {
 		hangUp()
 		return &ConfigError{Problems: []string{"client: " + err.Error()}}
 	}
-	m.cl, m.hangUp = cl, hangUp
+	m.cl, m.hangUp, m.input = cl, hangUp, &topology{cl: cl, topic: m.cfg.Input, source: true}
 	m.role.joining(cl)
 	close(m.connected)
 	return nil
@@ -172,7 +180,7 @@ func (m *member) fetchError(stop context.Context, topic string, part int32, err 
 	case errors.As(err, &large):
 		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
 			Hint: fmt.Sprintf("batches of more than %d bytes after decompression are not read: have the producer close its batches earlier (batch.size), "+
-				"or move the group past this one with the usual tool", m.cfg.DecompressBytes)})
+				"or move the group past this one with the usual tool, and start once with learn off", m.cfg.DecompressBytes)})
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
 		m.fail(&TopicError{Topic: topic, Err: fmt.Errorf("partition %d: %w", part, err),
 			Hint: "records were removed before they were read (retention, or an unclean leader election); restart to go on at what is left, and give the topic more retention"})
@@ -195,6 +203,7 @@ func (m *member) shutdown() error {
 	err := m.release(context.Background(), parts, m.broken.Err() == nil)
 	m.role.leaving()
 	m.running.Wait()
+	m.learner.close()
 	// Close waits for the answer to a request to join, which the broker holds back until every other member has joined too, or its session is
 	// over: for as long as a rebalance may take, with nothing left to do. A static member does not leave, the partitions wait for its return, so
 	// nothing is lost by hanging up.

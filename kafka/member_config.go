@@ -16,6 +16,7 @@ type memberConfig struct {
 	Key                              *KeyExtractor
 	OnMissingKey                     MissingKey
 	StartAt                          StartAt
+	Learn                            Learn
 	CommitInterval                   time.Duration
 	SessionTimeout, RebalanceTimeout time.Duration
 	QueueBytes, TotalQueueBytes      int64
@@ -31,6 +32,7 @@ func (c *memberConfig) ensureDefaults(id string) {
 	}
 	def(&c.OnMissingKey, MissingPass)
 	def(&c.StartAt, StartEarliest)
+	def(&c.Learn, LearnHandled)
 	def(&c.CommitInterval, time.Second)
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.RebalanceTimeout, 60*time.Second)
@@ -65,6 +67,9 @@ func (c *memberConfig) problems() (problems []string) {
 	}
 	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
 		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
+	}
+	if err := c.Learn.validate(); err != nil {
+		problems = append(problems, err.Error())
 	}
 	return append(problems, tooSmall([]least{
 		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},

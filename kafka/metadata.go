@@ -7,7 +7,7 @@ import (
 
 // metadata travels with every offset that the relay commits, in the field Kafka keeps for the consumer's own use:
 //
-//	noecho/1 at=<offset> out=<N> [clean] [rewound]
+//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound]
 //
 // It is what makes the recovery of the output's tail exact, and it tells our own offsets from an operator's: the usual
 // tools write an empty string there.
@@ -18,6 +18,11 @@ type metadata struct {
 	// out: every record of the output partition that comes from a source offset at or above the committed one lies at or
 	// above this output offset. So a scan from here finds all that may be there already.
 	out int64
+	// since: below it the group has handled nothing, because it began there (start_at: latest); 0: it may have handled all.
+	// So a store that was lost has nothing to learn below: see assignment.unknown.
+	since int64
+	// topic: the input's id, which a topic that is made again under the same name does not have; zero: not known.
+	topic topicID
 	// clean: the relay stopped with nothing in flight, so no late request of its can still change the output.
 	clean bool
 	// rewound: an operator has rewound the group, and the relay has not come back to where its marks end. Without it a
@@ -34,6 +39,13 @@ func (m metadata) String() string {
 	b.WriteString(strconv.FormatInt(m.at, 10))
 	b.WriteString(" out=")
 	b.WriteString(strconv.FormatInt(m.out, 10))
+	if m.since > 0 {
+		b.WriteString(" since=")
+		b.WriteString(strconv.FormatInt(m.since, 10))
+	}
+	if m.topic != (topicID{}) {
+		b.WriteString(" topic=" + m.topic.String())
+	}
 	if m.clean {
 		b.WriteString(" clean")
 	}
@@ -56,6 +68,16 @@ func parseMetadata(s string, offset int64) (m metadata, ok bool) {
 		return metadata{}, false
 	}
 	m.at, m.out = at, out
+	if since, after, ok := cutNumber(rest, " since="); ok {
+		m.since, rest = since, after
+	}
+	if after, ok := strings.CutPrefix(rest, " topic="); ok {
+		word, more, _ := strings.Cut(after, " ")
+		if m.topic, ok = parseTopicID(word); !ok {
+			return metadata{}, false
+		}
+		rest = more
+	}
 	rest = strings.TrimPrefix(rest, " ")
 	rest, m.clean = cutWord(rest, "clean")
 	rest, m.rewound = cutWord(rest, "rewound")

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -125,7 +126,9 @@ func (m *member) claimState(part int32) (partition, error) {
 // is asked for a verdict.
 type noStore struct{}
 
-func (noStore) ID() string                                 { return "" }
+func (noStore) ID() string { return "" }
+
+func (noStore) Window() (time.Duration, int)               { return 0, 1 }
 func (noStore) Partition(string, int32) (partition, error) { return noState{}, nil }
 func (noStore) Coverages() []engine.Coverage               { return nil }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -29,6 +30,8 @@ func (w *world) preflight(edit func(*RelayConfig)) error {
 type namedStore string
 
 func (s namedStore) ID() string { return string(s) }
+
+func (s namedStore) Window() (time.Duration, int) { return time.Hour, 1 }
 
 func (s namedStore) Partition(string, int32) (partition, error) {
 	return nil, errors.New("no partitions")

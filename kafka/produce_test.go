@@ -214,7 +214,7 @@ func TestOutputMadeAgain(t *testing.T) {
 	require.NoError(t, w.cluster.CreateTopic(testOut, 1, nil))
 	w.feed(rec(0, "b", "2"))
 	<-l.done
-	require.ErrorIs(t, l.err, errRecreated)
+	require.ErrorIs(t, l.err, ErrRecreated)
 	require.NoError(t, l.e.Close())
 	l = w.start(nil, nil)
 	l.settle()

@@ -141,7 +141,8 @@ func assignmentsOf(ws []*worker) []*assignment {
 
 // Stats returns a snapshot.
 func (r *Relay) Stats() Stats {
-	s := Stats{Mode: r.Mode(), Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load()}
+	s := Stats{Mode: r.Mode(), Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
+		Learned: r.learner.records.Load(), Missing: r.missing.snapshot(), Added: r.missing.added.Load()}
 	r.mu.Lock()
 	s.Totals = r.totals
 	if r.producer != nil {
@@ -169,5 +170,6 @@ func (w *worker) stats() PartitionStats {
 	w.count.addTo(&t)
 	g := w.gauges()
 	return PartitionStats{Partition: w.part, State: g.state, Paused: g.paused, Totals: t,
-		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag}
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag,
+		Learned: w.learning.records.Load(), LearnAt: w.learning.at.Load(), LearnTarget: w.learning.target.Load()}
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"time"
 
 	"noecho/engine"
 )
@@ -10,6 +11,7 @@ import (
 // contract is that of *engine.Engine and *engine.Partition.
 type store interface {
 	ID() string
+	Window() (window time.Duration, buckets int)
 	Partition(topic string, partition int32) (partition, error)
 	Coverages() []engine.Coverage
 }

@@ -165,11 +165,10 @@ func listLogEnds(ctx context.Context, broker *kgo.Broker, top *topology, parts [
 // inputSpans lists the input's partitions, and tries again while the cause of a failure may pass. An error would do worse
 // than take time: the client answers it by giving up every partition it has.
 func (m *member) inputSpans(ctx context.Context, parts []int32) (map[int32]span, error) {
-	top := &topology{cl: m.cl, topic: m.cfg.Input}
 	spans := make(map[int32]span, len(parts))
 	for try := 0; ; try++ {
 		var cause error
-		for part, answer := range listSpans(ctx, m.cl, top, parts) {
+		for part, answer := range listSpans(ctx, m.cl, m.input, parts) {
 			if answer.err == nil {
 				spans[part] = answer.span
 			}

@@ -6,7 +6,7 @@ import "sync/atomic"
 type State uint8
 
 const (
-	// StateRestoring: finding out where to go on; records may already wait in the queue.
+	// StateRestoring: finding out where to go on, or learning what the store is missing; records may already wait in the queue.
 	StateRestoring State = iota
 	// StateRunning: records are relayed.
 	StateRunning
@@ -38,7 +38,11 @@ type PartitionStats struct {
 	Queued, QueuedBytes int64 // waiting for a verdict
 	Next                int64 // everything below is in the output, in the duplicates' topic, or dropped
 	Committed           int64 // the offset Kafka last acknowledged; -1: none in this assignment
-	Lag                 int64 // from Next to the input's end as of the last fetch; -1: not known yet
+	// Learned is how many records were taken in while restoring because the store was missing them; LearnAt and LearnTarget are
+	// the offsets where that is and where it ends, equal when it is done.
+	Learned              uint64
+	LearnAt, LearnTarget int64
+	Lag                  int64 // from Next to the input's end as of the last fetch; -1: not known yet
 }
 
 // Stats is a snapshot of the relay.
@@ -49,6 +53,9 @@ type Stats struct {
 	CommitFailures int64            // offset commits that Kafka did not acknowledge; the next one makes good
 	Commits        int64            // offset commits sent
 	Pauses         int64            // times a partition's fetching was paused
+	Learned        uint64           // records taken in again because the store was missing them, of all partitions
+	Added          uint64           // partitions added to the input while this ran: keys may have moved
+	Missing        Missing          // what was found missing at assignments
 	// Totals of all partitions since NewRelay, also of those no longer assigned.
 	Totals Totals
 }

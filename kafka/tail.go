@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// tailReader reads the end of the output's partitions, with a client of its own: on the relay's client a fetch would
+// tailReader reads stretches of a topic's partitions: the end of the output's, and of the input what a store is missing. It does so with a client of its own: on the relay's client a fetch would
 // wait behind the consumer's long polls.
 //
 // It fetches by hand rather than with a consumer. A consumer shows records, and whether the end is reached must be known
@@ -20,6 +20,7 @@ type tailReader struct {
 	cl         *kgo.Client
 	top        *topology
 	decompress kgo.Decompressor
+	committed  bool // leave out what is aborted, and do not read beyond open transactions
 }
 
 const (
@@ -64,22 +65,33 @@ func (t *tailReader) settled(ctx context.Context, all, unsettled []int32, pause 
 // last returns the largest source offset of that input partition in [from, to) of an output partition; -1: none.
 func (t *tailReader) last(ctx context.Context, input string, partition int32, from, to int64) (int64, error) {
 	prefix, found := sourcePrefix(input, partition), int64(-1)
+	err := t.each(ctx, partition, from, to, func(r *kgo.Record) {
+		if offset, ok := sourceOf(prefix, r); ok {
+			found = max(found, offset)
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	return found, nil
+}
+
+// each calls fn with the records of a partition in [from, to).
+func (t *tailReader) each(ctx context.Context, partition int32, from, to int64, fn func(*kgo.Record)) error {
 	for from < to {
 		records, next, err := t.fetch(ctx, partition, from)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, r := range records {
 			if r.Offset >= to {
 				break
 			}
-			if offset, ok := sourceOf(prefix, r); ok {
-				found = max(found, offset)
-			}
+			fn(r)
 		}
 		from = next
 	}
-	return found, nil
+	return nil
 }
 
 // sourceOf returns which record of an input partition r is the copy of. Only the last header counts: the relay adds its own
@@ -154,6 +166,10 @@ func (t *tailReader) fetchOnce(ctx context.Context, leader int32, id [16]byte, p
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = tailFetchWaitMS, 1, tailFetchBytes
 	req.Topics = append(req.Topics, rt)
+	isolation := kgo.ReadUncommitted()
+	if t.committed {
+		req.IsolationLevel, isolation = 1, kgo.ReadCommitted()
+	}
 	kresp, err := t.cl.Broker(int(leader)).Request(ctx, req)
 	if err != nil {
 		return nil, 0, err
@@ -166,7 +182,7 @@ func (t *tailReader) fetchOnce(ctx context.Context, leader int32, id [16]byte, p
 		return nil, 0, errNoAnswer
 	}
 	fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: from, Topic: t.top.topic, Partition: partition,
+		Offset: from, Topic: t.top.topic, Partition: partition, IsolationLevel: isolation,
 	}, &resp.Topics[0].Partitions[0], t.decompress, nil)
 	if errors.Is(fetched.Err, kerr.OffsetOutOfRange) {
 		// Retention has moved the start past from while we read: go on at the new start. Or the log has become shorter.

@@ -13,8 +13,9 @@ import (
 
 // topology knows where the partitions of one topic live. Safe for concurrent use.
 type topology struct {
-	cl    *kgo.Client
-	topic string
+	cl     *kgo.Client
+	topic  string
+	source bool // it is the input: what the store and the group know is of it
 
 	refreshing sync.Mutex // one metadata request at a time; taken before mu
 
@@ -43,6 +44,13 @@ func (t *topology) count() int32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return int32(len(t.mu.leaders))
+}
+
+// topicID returns the topic's id as of when it was last asked for; zero: not known.
+func (t *topology) topicID() topicID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.id
 }
 
 // epoch returns the epoch of the partition's leader; -1 where it is not known.
@@ -87,7 +95,10 @@ func (t *topology) take(got *kmsg.MetadataResponseTopic) error {
 	defer t.mu.Unlock()
 	if t.mu.loaded && t.mu.id != got.TopicID {
 		// Offsets of the old topic mean nothing in the new one, and the commit metadata names some.
-		return &TopicError{Topic: t.topic, Err: errRecreated, Hint: "restart: what the new topic holds is found out then"}
+		if t.source {
+			return recreated(t.topic)
+		}
+		return &TopicError{Topic: t.topic, Err: ErrRecreated, Hint: "restart: what the new topic holds is found out then"}
 	}
 	t.mu.loaded, t.mu.id = true, got.TopicID
 	for i := range t.mu.leaders {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ type world struct {
 	fs      *testutil.FS // the disk as the next life finds it
 	cl      *kgo.Client  // the test's own
 	adm     *kadm.Client
+	window  time.Duration           // of the stores; 0: 24 h
 	edit    func(*RelayConfig)      // of every life; nil: none
 	started func(*life)             // told of every life; nil: nobody
 	fed     map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
@@ -189,7 +191,7 @@ func (w *world) vacate() {
 // brief makes a member's session short, for vacate.
 func brief(cfg *RelayConfig) { cfg.SessionTimeout = 300 * time.Millisecond }
 
-// committed returns what the group holds for a partition.
+// committed returns what the group holds for a partition, without the topic's id, which is another in each world.
 func (w *world) committed(part int32) (int64, string) {
 	w.t.Helper()
 	offsets, err := w.adm.FetchOffsets(context.Background(), testGroup)
@@ -201,8 +203,10 @@ func (w *world) committed(part int32) (int64, string) {
 	if !ok {
 		return -1, ""
 	}
-	return o.At, o.Metadata
+	return o.At, topicWord.ReplaceAllString(o.Metadata, "")
 }
+
+var topicWord = regexp.MustCompile(` topic=[\w-]+`)
 
 // reset moves the group as an operator's tool does: with empty metadata.
 func (w *world) reset(part int32, at int64) {

@@ -14,6 +14,7 @@ type Config struct {
 	Key             string
 	OnMissingKey    string
 	StartAt         string
+	Learn           string
 	OnDuplicate     string
 	DuplicatesTopic string
 	Mode            string
@@ -73,6 +74,7 @@ func Default() Config {
 		// hold up a partition.
 		OnMissingKey: "pass",
 		StartAt:      "earliest",
+		Learn:        "handled",
 		OnDuplicate:  "drop",
 		Mode:         "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.

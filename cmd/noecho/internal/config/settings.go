@@ -51,6 +51,8 @@ var Settings = []Setting{
 		Values: []string{"pass", "drop", "fail"}, field: func(c *Config) any { return &c.OnMissingKey }},
 	{Name: "start_at", Group: groupKafka, Usage: "where a group without a position begins",
 		Values: []string{"earliest", "latest"}, field: func(c *Config) any { return &c.StartAt }},
+	{Name: "learn", Group: groupKafka, Usage: "what a store that lacks the marks reads again from the input before it goes on",
+		Values: []string{"handled", "all", "off"}, field: func(c *Config) any { return &c.Learn }},
 	{Name: "on_duplicate", Group: groupKafka, Usage: "a duplicate: drop it, tag it (to the output, with evidence in headers), or send it to a topic",
 		Values: []string{"drop", "tag", "topic"}, field: func(c *Config) any { return &c.OnDuplicate }},
 	{Name: "duplicates_topic", Group: groupKafka, Usage: "that topic; at least as many partitions as the input",

@@ -72,6 +72,7 @@ func putAssigned(put putFunc, topic string, p *kafka.PartitionStats) {
 	put(paused, oneIf(p.Paused), topic, part)
 	put(queued, float64(p.Queued), topic, part)
 	put(queuedB, float64(p.QueuedBytes), topic, part)
+	put(restoreLeft, float64(p.LearnTarget-p.LearnAt), topic, part)
 	if p.State == kafka.StateRestoring {
 		return // where to go on is not known yet
 	}
@@ -94,6 +95,12 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 	} {
 		put(records, float64(n.value), c.Input, n.result)
 	}
+	put(restored, float64(r.Learned), c.Input)
+	put(stateMissing, float64(r.Missing.None), c.Input, "none")
+	put(stateMissing, float64(r.Missing.Behind), c.Input, "behind")
+	put(stateMissing, float64(r.Missing.Retention), c.Input, "retention")
+	put(retentionPassed, float64(r.Missing.Removed), c.Input)
+	put(added, float64(r.Added), c.Input)
 	for _, m := range kafka.Modes() {
 		put(mode, oneIf(r.Mode == m), c.Input, string(m))
 	}

@@ -45,6 +45,13 @@ var (
 	queued    = gauge("queue_records", "Records that wait for a verdict.", "topic", "partition")
 	queuedB   = gauge("queue_bytes", "Bytes of the records that wait for a verdict.", "topic", "partition")
 
+	restored        = counter("restore_records_total", "Records taken in again because the store was missing them.", "topic")
+	restoreLeft     = gauge("restore_left_offsets", "Offsets that are still to be learned before the partition runs.", "topic", "partition")
+	stateMissing    = counter("state_missing_total", "Partitions that came without the state of what the group has handled.", "topic", "reason")
+	retentionPassed = counter("retention_lost_offsets_total", "Offsets that retention removed before they were handled.", "topic")
+
+	added = counter("partitions_added_total", "Partitions added to the input while this process ran.", "topic")
+
 	alreadyThere = counter("already_in_output_total", "Records found in the output's tail after a restart and not produced again.", "topic")
 	produced     = counter("output_records_total", "Records acknowledged by the output.", "topic")
 	producedB    = counter("output_bytes_total", "Bytes produced, compressed.", "topic")
@@ -72,7 +79,8 @@ var (
 
 	families = []family{
 		records, mode, tagged, evidence, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
-		state, paused, pauses, next, committed, lag, queued, queuedB, alreadyThere, produced, producedB, retries, commits, commitFails,
+		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, added,
+		alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,
 		cacheMisses, background, full, poisoned,
 	}

@@ -1,0 +1,247 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
+)
+
+// Learn says what a store that lacks the marks below the start takes in again from the input before the first record is
+// handled.
+type Learn string
+
+const (
+	// LearnHandled learns what the group has handled and the store does not know: the partition was another store's
+	// meanwhile, or the store is new.
+	LearnHandled Learn = "handled"
+	// LearnAll also learns what lies before the first record of a group that began with StartLatest: copies of records that
+	// were there before it are dropped, though nobody has handled the originals.
+	LearnAll Learn = "all"
+	// LearnOff learns nothing: copies of what the store does not know pass.
+	LearnOff Learn = "off"
+)
+
+func (l Learn) validate() error {
+	switch l {
+	case LearnHandled, LearnAll, LearnOff:
+		return nil
+	}
+	return fmt.Errorf("learn %q is none of handled, all, off", string(l))
+}
+
+const learnSayEvery = 10 * time.Second // a line in the log
+
+// learning is the progress of an assignment's learning. Written by run; anyone reads.
+type learning struct {
+	records    atomic.Uint64 // taken in
+	at, target atomic.Int64  // offsets; equal: nothing left
+}
+
+// unknown returns the offsets below the start of which the store may know nothing. Coverage alone does not say: it ends
+// behind the last record that has a key, and what was committed lies behind the markers and records without one that follow.
+//
+// A start below the coverage's end (an operator's rewind) has nothing to learn: those records are replays, which store
+// nothing; nor is anything learned backwards, below where the coverage starts.
+func (a *assignment) unknown() span {
+	_, known := a.state.Coverage()
+	known = max(known, a.state.Committed())
+	if a.m.cfg.Learn == LearnHandled {
+		known = max(known, a.since)
+	}
+	return span{start: min(known, a.resume.start), end: a.resume.start}
+}
+
+// learn takes in what the store is missing below the start: it reads the input and asks for verdicts that nobody looks at,
+// for the marks that they leave. The log is the only changelog there is. Called by run, once, before it is ready.
+//
+// In bypass nothing is learned: the store is left alone, and the kill switch must not have to wait.
+func (a *assignment) learn() error {
+	if a.m.bypass.Load() {
+		return nil
+	}
+	unknown := a.unknown()
+	a.m.countMissing(a, unknown)
+	if a.m.cfg.Learn == LearnOff || max(unknown.start, a.resume.input.start) >= unknown.end {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(a.m.stop)
+	defer cancel()
+	go func() { // ends with learn: a handle must not be used once the assignment's goroutine has returned
+		select {
+		case <-a.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if !a.m.learner.enter(ctx) {
+		return errKilled
+	}
+	defer a.m.learner.leave()
+	l := &lesson{a: a, todo: unknown, next: -1}
+	for try := 0; ; try++ {
+		err := l.learn(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return errKilled
+		case err == nil:
+			return nil
+		case final(err):
+			return &LearnError{Topic: a.m.cfg.Input, Partition: a.part, From: l.next, To: unknown.end, Err: err}
+		case !l.passing:
+			return err
+		}
+		a.m.warnAgain(try, "learning what the store is missing: trying again", 1, err)
+		select {
+		case <-time.After(restoreRetryPause):
+		case <-ctx.Done():
+			return errKilled
+		}
+	}
+}
+
+// lesson is one assignment's learning. Owned by run.
+type lesson struct {
+	a    *assignment
+	tail *tailReader
+	todo span
+
+	next                 int64 // where to read on; -1: not known yet
+	begun, said, durable time.Time
+	passing              bool // whether the last error may pass: it came from the brokers, and not from the store
+}
+
+// learn reads on from where it was.
+func (l *lesson) learn(ctx context.Context) (err error) {
+	a := l.a
+	l.passing = true
+	if l.tail == nil {
+		if l.tail, err = a.m.learner.reader(a.m); err != nil {
+			return err
+		}
+	}
+	if l.next < 0 {
+		from, err := l.begin(ctx)
+		if err != nil {
+			return err
+		}
+		l.next, l.begun, l.said, l.durable = from, time.Now(), time.Now(), time.Now()
+		a.learning.at.Store(from)
+		a.learning.target.Store(l.todo.end)
+		a.m.log.Info("the store does not know what came before: learning it from the input",
+			"topic", a.m.cfg.Input, "partition", a.part, "from", from, "to", l.todo.end)
+	}
+	for l.next < l.todo.end {
+		l.passing = true
+		records, next, err := l.tail.fetch(ctx, a.part, l.next)
+		if err != nil {
+			return err
+		}
+		l.passing = false
+		for len(records) > 0 {
+			n := min(len(records), chunkRecords)
+			if err := a.takeIn(records[:n], l.todo.end); err != nil {
+				return err
+			}
+			if err := l.moved(ctx, records[n-1].Offset+1); err != nil {
+				return err
+			}
+			records = records[n:]
+		}
+		if err := l.moved(ctx, next); err != nil {
+			return err
+		}
+	}
+	l.passing = false
+	if err := a.commitLearned(ctx, l.todo.end); err != nil {
+		return err
+	}
+	a.m.log.Info("learned", "topic", a.m.cfg.Input, "partition", a.part, "to", l.todo.end,
+		"records", a.learning.records.Load(), "took", time.Since(l.begun).Round(time.Millisecond))
+	return nil
+}
+
+// begin finds where to begin: no earlier than the window needs.
+func (l *lesson) begin(ctx context.Context) (int64, error) {
+	a := l.a
+	log := listSpans(ctx, l.tail.cl, l.tail.top, []int32{a.part})[a.part]
+	if log.err != nil {
+		return 0, log.err
+	}
+	there := span{start: max(l.todo.start, log.start), end: l.todo.end}
+	from, err := l.tail.windowStart(ctx, a.part, there, a.m.oldestNeeded)
+	if err != nil {
+		return 0, err
+	}
+	if from == there.start && l.todo.start < log.start {
+		a.m.missing.retention.Add(1)
+		a.m.log.Warn("retention may have removed records of the window that the store does not know: copies of these pass",
+			"topic", a.m.cfg.Input, "partition", a.part, "store", l.todo.start, "log", log.start)
+	}
+	return from, nil
+}
+
+// moved notes that all below next is learned. Now and then it makes that durable, so that a process that is killed learns no more
+// than a commit interval again, and says how far it is.
+func (l *lesson) moved(ctx context.Context, next int64) error {
+	a, now := l.a, time.Now()
+	l.next = min(next, l.todo.end)
+	a.learning.at.Store(l.next)
+	if now.Sub(l.said) >= learnSayEvery {
+		l.said = now
+		a.m.log.Info("learning", "topic", a.m.cfg.Input, "partition", a.part, "at", l.next, "to", l.todo.end, "records", a.learning.records.Load())
+	}
+	if now.Sub(l.durable) < a.m.cfg.CommitInterval {
+		return ctx.Err()
+	}
+	l.durable = now
+	return a.commitLearned(ctx, l.next)
+}
+
+// takeIn gives the engine a chunk's records below an offset. A record without a key leaves no mark, whatever OnMissingKey
+// says: it was handled before, or passed over by an operator.
+func (a *assignment) takeIn(chunk []*kgo.Record, below int64) error {
+	a.arena, a.recs = a.arena[:0], a.recs[:0]
+	for _, r := range chunk {
+		if r.Offset >= below {
+			break
+		}
+		var key []byte
+		var ok bool
+		if key, a.arena, ok = a.m.cfg.Key.borrow(a.arena, r); ok {
+			a.recs = append(a.recs, engine.Record{Key: key, Offset: r.Offset, Timestamp: timestamp(r)})
+		}
+	}
+	verdicts, err := a.state.Check(a.recs, a.verdicts[:0])
+	a.verdicts = verdicts
+	if err != nil {
+		return fmt.Errorf("kafka: %s/%d: learning: %w", a.m.cfg.Input, a.part, err)
+	}
+	a.learning.records.Add(uint64(len(a.recs)))
+	a.m.learner.records.Add(uint64(len(a.recs)))
+	clear(a.recs)
+	return nil
+}
+
+// commitLearned commits to the engine that all below next is known. The group has committed an offset at or above it, so it
+// was done. Under commitMu, as every commit: the probe uses the handle, too.
+func (a *assignment) commitLearned(ctx context.Context, next int64) error {
+	a.m.commitMu.Lock()
+	defer a.m.commitMu.Unlock()
+	if err := a.state.Commit(ctx, next); err != nil {
+		return fmt.Errorf("kafka: %s/%d: commit of what was learned below %d: %w", a.m.cfg.Input, a.part, next, err)
+	}
+	return nil
+}
+
+// oldestNeeded returns from which stream time on marks can be visible to a record that is taken in when the stream time is
+// at: the beginning of the bucket that is the oldest one then (docs/semantics.md, step 3).
+func (m *member) oldestNeeded(at int64) int64 {
+	window, buckets := m.store.Window()
+	delta := window.Milliseconds() / int64(buckets)
+	return max(0, (at/delta-int64(buckets))*delta)
+}

@@ -1,0 +1,101 @@
+package kafka
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// recreate deletes the input and makes it again, with records.
+func (w *world) recreate(records ...*kgo.Record) {
+	w.t.Helper()
+	require.NoError(w.t, w.cluster.DeleteTopic(testIn))
+	require.NoError(w.t, w.cluster.CreateTopic(testIn, w.parts, nil))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(w.t, err)
+	defer cl.Close()
+	w.feedWith(cl, records...)
+}
+
+// TestInputRecreated: the new topic is longer than the old one was, so offsets fit, and mean other records. The id does not fit.
+func TestInputRecreated(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	w.run(brief)
+	w.vacate()
+	at, _ := w.committed(0)
+	meta := metadata{at: at, out: 1, topic: topicID{1}}.String()
+	w.recreate(rec(0, "b", "1"), rec(0, "c", "1"))
+	// kfake forgets the offsets of a topic with it; a real group may still have them.
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...))
+	require.NoError(t, err)
+	defer cl.Close()
+	offsets := make(kadm.Offsets)
+	offsets.Add(kadm.Offset{Topic: testIn, Partition: 0, At: at, LeaderEpoch: -1, Metadata: meta})
+	require.NoError(t, kadm.NewClient(cl).CommitAllOffsets(t.Context(), testGroup, offsets))
+	l := w.start(nil, brief)
+	<-l.done
+	require.ErrorIs(t, l.err, ErrRecreated)
+	require.ErrorContains(t, l.err, "empty data directory")
+	require.Len(t, w.output()[0], 1)
+}
+
+// TestInputRecreatedWhileRunning: noticed within a look, and nothing of the new topic is relayed as if it were the old one's.
+func TestInputRecreatedWhileRunning(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	l := w.prepare(nil, oneName)
+	l.relay.watchEvery = 10 * time.Millisecond
+	l.start()
+	l.settle()
+	w.recreate()
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		require.Fail(t, "the relay goes on")
+	}
+	require.ErrorIs(t, l.err, ErrRecreated)
+}
+
+// TestPartitionsAddedWhileRunning: noticed, counted, and relayed.
+func TestPartitionsAddedWhileRunning(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	l := w.prepare(nil, oneName)
+	l.relay.watchEvery = 10 * time.Millisecond
+	l.start()
+	l.settle()
+	require.Zero(t, l.relay.Stats().Added)
+	for _, topic := range []string{testOut, testIn} {
+		_, err := w.adm.CreatePartitions(t.Context(), 1, topic)
+		require.NoError(t, err)
+	}
+	w.parts = 2
+	w.cl.ForceMetadataRefresh()
+	w.eventually("a record in the new partition", func() bool {
+		r := rec(1, "first", "1")
+		r.Topic = testIn
+		if w.cl.ProduceSync(t.Context(), r).FirstErr() != nil {
+			return false
+		}
+		w.fed[1] = append(w.fed[1], r)
+		return true
+	})
+	l.settle()
+	require.EqualValues(t, 1, l.relay.Stats().Added)
+	l.stop()
+	w.requireClean()
+}
+
+// TestLostToRetentionIsCounted: what was removed before it was handled.
+func TestLostToRetentionIsCounted(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	w.run(oneName)
+	w.feed(rec(0, "b", "1"), rec(0, "c", "1"), rec(0, "d", "1"))
+	require.NoError(t, w.cluster.DeleteRecords(testIn, 0, 3))
+	require.Equal(t, uint64(2), w.run(oneName).Missing.Removed)
+}
