@@ -65,7 +65,8 @@ type Filter interface {
 	// GatherBegin begins to bring together what a plane has in several places, so that lookups go to one and the memory of the others is
 	// free. false: there is nothing to gather, or no room where the keys would go. The caller then passes all keys that were added to
 	// the plane, in any order, to GatherAdd, and ends with GatherEnd(true); any other end is GatherEnd(false). GatherAdd is false when the
-	// gathering is over before its end, because the filter has changed in between: begin again. Adds to the plane end it, too.
+	// gathering is over before its end, because the filter has changed in between: begin again. Adds to the plane that find no
+	// room in the layer that is gathered into end it, too.
 	GatherBegin(plane int) bool
 	GatherAdd(hs []Hash) bool
 	GatherEnd(complete bool)

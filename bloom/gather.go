@@ -6,7 +6,8 @@ import "slices"
 // the caller, who has them in the index: a Bloom filter cannot be read.
 //
 // It is for a plane to which nothing is added any more. Until the end the keys are in both places, so that whatever happens
-// on the way, nothing is lost: a gathering that is given up costs some bits that are set for nothing.
+// on the way, nothing is lost: a gathering that is given up costs some bits that are set for nothing. It is given up as soon as another layer
+// is active: that one may get keys of the plane, which the end would count as gathered, were the first one active again by then.
 
 // gathering is one under way.
 type gathering struct {

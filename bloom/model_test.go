@@ -191,6 +191,9 @@ func (m *modelled) adopt(t require.TestingT, o *modelled) {
 
 func (m *modelled) check(t require.TestingT) {
 	requireSound(t, m.f)
+	if s, ok := m.f.(*sliced); ok && s.gathering == nil && m.gathering != nil {
+		m.end(false) // another layer is active
+	}
 	for p := range Planes {
 		for key := range m.keys[p] {
 			if !m.f.Test(hashOf(1, key)).Has(p) {

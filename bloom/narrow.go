@@ -104,6 +104,7 @@ func (f *sliced) reuse(plane int, keys uint64) {
 	if i := f.find(plane, func(l *layer) bool { return l.room(plane) >= keys }); i >= 0 {
 		f.activate(i)
 		f.prune(0)
+		f.gatherAbandon()
 	}
 }
 

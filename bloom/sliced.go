@@ -159,12 +159,14 @@ func (f *sliced) Plan(plane int, hint uint64) (apply func()) {
 		return func() {
 			f.activate(i)
 			f.prune(0)
+			f.gatherAbandon()
 		}
 	}
 	l := newLayer(f.opts.sized(hint), f.opts.BitsPerKey)
 	return func() {
 		f.layers = append(f.layers, l)
 		f.prune(0)
+		f.gatherAbandon()
 	}
 }
 

@@ -410,3 +410,26 @@ func TestRoom(t *testing.T) {
 		require.NotZero(t, f.Room(2))
 	})
 }
+
+// TestGatherAcrossActiveLayers: what was added to the plane while another layer was active stays, also where the first one is active
+// again when the gathering goes on.
+func TestGatherAcrossActiveLayers(t *testing.T) {
+	f := NewSliced(Options{}).(*sliced)
+	old := make([]Hash, 2000)
+	for i := range old {
+		old[i] = hashOf(1, uint64(i))
+		f.Add(old[i], 0)
+	}
+	f.Open(1, 4000)
+	fillPlane(f, 2, 1, 10)
+	first := &f.active().blocks[0]
+	require.True(t, f.GatherBegin(0))
+	require.True(t, f.GatherAdd(old[:1000]))
+	f.Open(2, 100_000)
+	fillPlane(f, 3, 0, 100)
+	f.Open(3, 4000)
+	require.Same(t, first, &f.active().blocks[0])
+	f.GatherEnd(f.GatherAdd(old[1000:]))
+	requirePlane(t, f, 1, 0, 2000)
+	requirePlane(t, f, 3, 0, 100)
+}

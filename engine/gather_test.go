@@ -72,3 +72,20 @@ func TestGatherIsGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// TestFilterOfBursts: a partition that gets all its records at the end of each bucket is not one of which only the end was seen. Its filter is
+// as large as its buckets are.
+func TestFilterOfBursts(t *testing.T) {
+	o := testOptions(testutil.NewFS())
+	o.TableKeys = 1000
+	s := openStore(t, o)
+	next := int64(0)
+	for num := range int64(20) {
+		for i := range int64(4) {
+			s.fill(next, num*100+95, key("k", num)+key("-", i)+"-", 1000)
+			next += 1000
+		}
+		s.commit(next)
+	}
+	s.eventually("the filter is many times too large", func() bool { return s.e.Metrics().FilterBytes < 2*13*4000*7/6 })
+}

@@ -137,8 +137,8 @@ func (s *shard) expected(num int64) uint64 {
 	}
 	b := &s.buckets[i-1]
 	seen := (b.num+1)*s.e.delta - b.since
-	if b.since <= b.num*s.e.delta || seen <= 0 {
-		return b.keys
+	if b.first > s.start || b.since <= b.num*s.e.delta || seen <= 0 {
+		return b.keys // a later bucket that begins late is one of a partition whose records come in bursts
 	}
 	return uint64(float64(b.keys) * min(float64(s.e.delta)/float64(seen), maxStretch))
 }
