@@ -205,6 +205,7 @@ func (e *Engine) install(w *work) {
 		t.meta, t.forgets = nil, nil
 	}
 	e.wakeRoom()
+	e.sow() // a bucket that has ended may be whole in the index now: see beginGather
 }
 
 // bury removes a forgotten mark, which is gone from the index, from the tables that still hold it.
