@@ -46,15 +46,3 @@ func (v *moves) add(member int, log string) {
 		v.resumes[int32(partition)] = append(v.resumes[int32(partition)], resumed{member, start})
 	}
 }
-
-// excuse: state does not travel. Whoever takes a partition over does not know the originals that another member has handled, so a
-// copy may pass where its partition was taken between the original and the copy, and more than one member has had it.
-func (v *moves) excuse(partition int32, original, copied int64) bool {
-	several, between := false, false
-	all := v.resumes[partition]
-	for _, r := range all {
-		several = several || r.member != all[0].member
-		between = between || r.start > original && r.start <= copied
-	}
-	return several && between
-}

@@ -19,12 +19,11 @@ type tally struct {
 	at    [][]int64 // at[p][n] is one more than the output offset where original n came first, 0 where it has not
 	last  []int     // largest original seen so far, -1 at first
 
-	// What a run has done to the relay may excuse a repeat, by the output offsets of both, or a copy that passed, by the input offsets of
-	// original and copy. Without them nothing is excused.
-	excuseRepeat, excuseCopy func(partition int32, first, again int64) bool
+	// What a run has done to the relay may excuse a repeat, by the output offsets of both. Without it nothing is excused.
+	excuseRepeat func(partition int32, first, again int64) bool
 
 	out, repeated, copies, disordered, foreign int
-	excusedRepeats, excusedCopies              int
+	excusedRepeats                             int
 	notes                                      []string // the first few complaints
 }
 
@@ -72,10 +71,6 @@ func (t *tally) add(r *kgo.Record) {
 // passed judges a copy that should have been dropped.
 func (t *tally) passed(r *kgo.Record, n int) {
 	first, again := t.plan.parts[r.Partition].firsts[n], r.Timestamp.UnixMilli()-t.plan.base
-	if t.excuseCopy != nil && t.excuseCopy(r.Partition, first, again) {
-		t.excusedCopies++
-		return
-	}
 	t.copies++
 	t.note(r, fmt.Sprintf("a copy (input offset %d) of original %d (%d) has passed", again, n, first))
 }
@@ -143,8 +138,7 @@ func (t *tally) lost() (lost int) {
 // verdict is nil when the output is what it must be.
 func (t *tally) verdict() error {
 	lost := t.lost()
-	excused := t.excusedRepeats + t.excusedCopies
-	if lost+t.repeated+t.copies+t.disordered+t.foreign == 0 && t.out == t.plan.originals()+excused {
+	if lost+t.repeated+t.copies+t.disordered+t.foreign == 0 && t.out == t.plan.originals()+t.excusedRepeats {
 		return nil
 	}
 	return &wrongOutput{Lost: lost, Repeated: t.repeated, Copies: t.copies, Disordered: t.disordered, Foreign: t.foreign, Notes: t.notes}
@@ -153,8 +147,8 @@ func (t *tally) verdict() error {
 func (t *tally) String() string {
 	s := fmt.Sprintf("%d in, %d copies among them, %d out, %d lost, %d repeated, %d copies passed, %d out of order, %d changed",
 		t.plan.records(), t.plan.records()-int64(t.plan.originals()), t.out, t.lost(), t.repeated, t.copies, t.disordered, t.foreign)
-	if t.excusedRepeats+t.excusedCopies > 0 {
-		s += fmt.Sprintf("; excused: %d repeated, %d copies", t.excusedRepeats, t.excusedCopies)
+	if t.excusedRepeats > 0 {
+		s += fmt.Sprintf("; excused: %d repeated", t.excusedRepeats)
 	}
 	return s
 }
