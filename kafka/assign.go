@@ -156,6 +156,7 @@ func (m *member) begin(a *assignment, log span, latest bool) error {
 		a.since = start
 	case start < 0:
 		start = log.start
+		a.since = start // what retention removed before there was a group is not missing
 	case start > log.end:
 		return &OffsetError{Topic: m.cfg.Input, Partition: a.part, Offset: start, Start: log.start, End: log.end}
 	case start < log.start:

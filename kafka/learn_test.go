@@ -424,3 +424,14 @@ func TestRetentionAteTheWindow(t *testing.T) {
 		w.requireClean()
 	}
 }
+
+// TestNewGroupMissesNothing: what retention removed before there was a group was never to be handled, and nothing is said of it.
+func TestNewGroupMissesNothing(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"), rec(0, "c", "1"))
+	require.NoError(t, w.cluster.DeleteRecords(testIn, 0, 2))
+	stats := w.run(oneName)
+	require.Zero(t, stats.Missing)
+	require.Zero(t, stats.Learned)
+	requireSame(t, 0, w.fed[0][2:], w.output()[0])
+}
