@@ -49,7 +49,13 @@ func (m *member) balancers() []kgo.GroupBalancer {
 		<-m.connected
 		m.cl.ForceRebalance()
 	}
-	return []kgo.GroupBalancer{&warmBalancer{GroupBalancer: plain, topic: m.cfg.Input, known: m.store.Coverages, rejoin: rejoin}, plain}
+	known := func() []engine.Coverage {
+		if m.bypass.Load() {
+			return nil // the store is left alone, and what it knows is of no use here
+		}
+		return m.store.Coverages()
+	}
+	return []kgo.GroupBalancer{&warmBalancer{GroupBalancer: plain, topic: m.cfg.Input, known: known, rejoin: rejoin}, plain}
 }
 
 // ProtocolName implements kgo.GroupBalancer.

@@ -109,6 +109,11 @@ func (m *member) commitMarks(ctx context.Context, as []*assignment, at map[int32
 		})
 	}
 	group.Wait()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		m.commitFailures.Add(1)
+		m.log.Warn("the store takes too long to make marks durable; the next commit makes good", "topic", m.cfg.Input, "partitions", len(as),
+			"limit", m.cfg.RebalanceTimeout/4)
+	}
 	if ctx.Err() != nil {
 		return nil // late, lost or stopping: the offsets are not committed either
 	}

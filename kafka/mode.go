@@ -61,11 +61,10 @@ func (r *Relay) SetMode(m Mode) (was Mode, err error) {
 	return was, nil
 }
 
-// enter is called at the start of each chunk. It notes where a partition changes its mode.
-func (w *worker) enter(offset int64) Mode {
-	mode := w.r.Mode()
+// enter is called with the mode of each chunk. It notes where a partition changes its mode.
+func (w *worker) enter(mode Mode, offset int64) {
 	if mode == w.mode {
-		return mode
+		return
 	}
 	if w.mode != "" {
 		w.r.log.Info("mode of the partition", "topic", w.r.cfg.Input, "partition", w.part, "from", string(w.mode), "to", string(mode), "offset", offset)
@@ -76,7 +75,6 @@ func (w *worker) enter(offset int64) Mode {
 		w.passed = passage{}
 	}
 	w.mode = mode
-	return mode
 }
 
 // passage is a stretch that went through in bypass.
