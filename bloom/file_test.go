@@ -109,7 +109,7 @@ func TestFileLayout(t *testing.T) {
 
 	apply := f.Chain(6, 50)
 	apply()
-	for range 38 { // 37 fill the layer
+	for range 38 { // all of them: not first what the other layer has room for
 		f.Add(Hash{Hi: 1 << 63, Lo: 0 | 9<<7 | 127<<14 | 127<<21 | 0<<28 | 8<<35 | 127<<42 | 127<<49}, 6)
 	}
 	file = saved(t, f, "tag")
@@ -118,7 +118,7 @@ func TestFileLayout(t *testing.T) {
 	require.Equal(t, uint64(6), le.Uint64(layer), "plane")
 	require.Equal(t, uint64(5), le.Uint64(layer[8:]), "blocks: a sixth more than 50 keys, 1160 slots")
 	require.Equal(t, uint64(64), le.Uint64(layer[16:]), "capacity")
-	require.Equal(t, uint64(1), le.Uint64(layer[24:]), "adds")
+	require.Equal(t, uint64(38), le.Uint64(layer[24:]), "adds")
 	slots = layer[32 : 32+5*32]
 	want := make([]byte, 5*32)
 	want[64], want[65], want[79] = 1, 2, 0x80 // the middle block, near half: slots 0, 9, 127

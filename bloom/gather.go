@@ -78,4 +78,5 @@ func (f *sliced) gatherAbandon() {
 // dropNarrow lets go of the plane's narrow layers.
 func (f *sliced) dropNarrow(plane int) {
 	f.narrow = slices.DeleteFunc(f.narrow, func(l narrow) bool { return l.plane == plane })
+	f.narrowed &^= 1 << plane
 }

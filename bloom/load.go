@@ -157,7 +157,7 @@ func (d *decoder) sliced(h header) (Filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.narrow = append(f.narrow, l)
+		f.chain(l)
 	}
 	return f, nil
 }

@@ -84,6 +84,11 @@ func requireSoundSliced(t require.TestingT, f *sliced) {
 		}
 	}
 	require.Zero(t, f.active().spare, "the active layer is where the others' spare planes are")
+	var narrowed Mask
+	for i := range f.narrow {
+		narrowed |= 1 << f.narrow[i].plane
+	}
+	require.Equal(t, narrowed, f.narrowed)
 	for i := range f.narrow {
 		l := &f.narrow[i]
 		require.Zero(t, uintptr(unsafe.Pointer(&l.blocks[0]))%unsafe.Sizeof(l.blocks[0]))

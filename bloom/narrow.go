@@ -66,6 +66,9 @@ func (l *narrow) testAll(hs []Hash, dst []Mask) {
 
 // newest is the narrow layer that takes the adds of plane, nil when there is none.
 func (f *sliced) newest(plane int) *narrow {
+	if !f.narrowed.Has(plane) {
+		return nil
+	}
 	for i := len(f.narrow) - 1; i >= 0; i-- {
 		if f.narrow[i].plane == plane {
 			return &f.narrow[i]
@@ -74,28 +77,37 @@ func (f *sliced) newest(plane int) *narrow {
 	return nil
 }
 
-// addNarrow is Add where the layer of bytes has no room for plane, or is not to be trusted because the plane is being cleared.
+// addNarrow is Add where the layer of bytes has no room for plane, where the plane has a narrow layer, or where it is being cleared.
+//
+// A narrow layer takes the adds before the layer of bytes gets what it still has room for. A caller adds many keys in the order of their
+// hashes, and thus of the blocks: the first of them, put where a little room is left, would lie in the lowest blocks, and fill these.
 func (f *sliced) addNarrow(h Hash, plane int) {
 	f.cancelClear(plane)
 	if g := f.gathering; g != nil && g.plane == plane {
 		f.gatherAbandon() // its end would let go of the key's layer
 	}
-	if l := f.newest(plane); l == nil || l.adds >= l.capacity {
-		f.reuse(plane, f.active().capacity)
-	}
-	if l := f.active(); l.room(plane) > 0 {
-		l.adds[plane]++
-		l.block(h).add(h.Lo, 1<<plane)
-		return
-	}
 	l := f.newest(plane)
 	if l == nil || l.adds >= l.capacity {
+		if f.active().room(plane) == 0 {
+			f.reuse(plane, f.active().capacity)
+		}
+		if w := f.active(); w.room(plane) > 0 {
+			w.adds[plane]++
+			w.block(h).add(h.Lo, 1<<plane)
+			return
+		}
 		keys := max(f.Count(plane), f.opts.MinKeys)
-		f.narrow = append(f.narrow, newNarrow(plane, min((growth-1)*keys, maxLayerKeys), f.opts.BitsPerKey))
-		l = &f.narrow[len(f.narrow)-1]
+		f.chain(newNarrow(plane, min((growth-1)*keys, maxLayerKeys), f.opts.BitsPerKey))
+		l = f.newest(plane)
 	}
 	l.adds++
 	l.block(h).add(h.Lo)
+}
+
+// chain takes in a narrow layer.
+func (f *sliced) chain(l narrow) {
+	f.narrow = append(f.narrow, l)
+	f.narrowed |= 1 << l.plane
 }
 
 // reuse makes a layer active that has room for so many keys of plane, if there is one: after a quiet time (Open chained a smaller layer),
@@ -113,9 +125,9 @@ func (f *sliced) Chain(plane int, keys uint64) (apply func()) {
 	if f.Room(plane) >= keys {
 		return nil
 	}
-	if f.find(plane, func(l *layer) bool { return l.room(plane) >= keys }) >= 0 {
+	if !f.narrowed.Has(plane) && f.find(plane, func(l *layer) bool { return l.room(plane) >= keys }) >= 0 {
 		return func() { f.reuse(plane, keys) }
 	}
 	l := newNarrow(plane, f.opts.sized(keys), f.opts.BitsPerKey)
-	return func() { f.narrow = append(f.narrow, l) }
+	return func() { f.chain(l) }
 }

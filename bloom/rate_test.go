@@ -1,9 +1,11 @@
 package bloom
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	mathbits "math/bits"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,4 +78,32 @@ func TestRatesInTheDocs(t *testing.T) {
 	require.InDelta(t, 0.12, all(slicedRate(24)), 0.005)
 	require.InDelta(t, 4.0, all(slicedRate(12)), 0.05)
 	require.InDelta(t, 0.37, all(ringRate(16)), 0.005)
+}
+
+// TestRateOfTables: a caller adds tables, each in the order of its hashes, and asks for room before each. No table is split over two
+// layers: its lowest hashes alone, in what room there is, would fill the lowest blocks there, and every key of these would be reported.
+func TestRateOfTables(t *testing.T) {
+	f := NewSliced(Options{BitsPerKey: 13})
+	for table := range uint64(40) {
+		hs := make([]Hash, 1000)
+		for i := range hs {
+			hs[i] = hashOf(1, 1000*table+uint64(i))
+		}
+		slices.SortFunc(hs, func(a, b Hash) int { return cmp.Compare(a.Hi, b.Hi) })
+		if f.Room(0) < uint64(len(hs)) {
+			if apply := f.Chain(0, max(1000, 3*f.Count(0))); apply != nil {
+				apply()
+			}
+		}
+		for _, h := range hs {
+			f.Add(h, 0)
+		}
+	}
+	const asked = 100_000
+	found := 0
+	for i := range uint64(asked) {
+		found += min(int(f.Test(hashOf(99, i))), 1)
+	}
+	t.Logf("%.2f %% of absent keys in %d narrow layers", 100*float64(found)/asked, len(narrows(f)))
+	require.Less(t, float64(found), float64(len(narrows(f)))*slicedRate(13)*asked*1.1)
 }

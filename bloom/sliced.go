@@ -14,6 +14,9 @@ type sliced struct {
 	// narrow layers take what the active one has no room for. Of a plane's, the last takes the adds.
 	narrow []narrow
 
+	// narrowed are the planes that have a narrow layer.
+	narrowed Mask
+
 	// gathering is the one under way, or nil.
 	gathering *gathering
 
@@ -85,7 +88,7 @@ func (f *sliced) Test(h Hash) Mask {
 func (f *sliced) Add(h Hash, plane int) {
 	l := f.active()
 	bit := byte(1) << (uint(plane) % Planes)
-	if l.adds[plane] >= l.capacity || byte(f.clearing)&bit != 0 {
+	if l.adds[plane] >= l.capacity || byte(f.clearing|f.narrowed)&bit != 0 {
 		f.addNarrow(h, plane)
 		return
 	}
@@ -206,11 +209,10 @@ func (f *sliced) Room(plane int) uint64 {
 	if f.clearing.Has(plane) {
 		return 0
 	}
-	room := f.active().room(plane)
-	if l := f.newest(plane); l != nil {
-		room += l.capacity - l.adds
+	if l := f.newest(plane); l != nil && l.adds < l.capacity {
+		return l.capacity - l.adds
 	}
-	return room
+	return f.active().room(plane)
 }
 
 func (f *sliced) Count(plane int) uint64 {
@@ -258,8 +260,9 @@ func (f *sliced) Adopt(other Filter) error {
 		f.layers = append(o.layers, f.layers...)
 	}
 	f.narrow = append(o.narrow, f.narrow...)
+	f.narrowed |= o.narrowed
 	f.clearing |= o.clearing
-	o.layers, o.narrow, o.clearing = nil, nil, 0
+	o.layers, o.narrow, o.narrowed, o.clearing = nil, nil, 0, 0
 	f.prune(0)
 	return nil
 }

@@ -171,9 +171,13 @@ func TestGather(t *testing.T) {
 	requireSound(t, f)
 
 	gather()
-	f.Add(hashOf(1, 10_001), 0) // an Add ends it only where its end would lose the key
+	f.Add(hashOf(1, 10_001), 0) // which ends it: its end would lose the key
 	f.GatherEnd(true)
 	require.True(t, f.Test(hashOf(1, 10_001)).Has(0))
+	require.Len(t, narrows(f), 4)
+	all = append(all, hashOf(1, 10_001))
+	gather()
+	f.GatherEnd(true)
 	require.Equal(t, []uint64{23_344}, capacities(f), "the first layer had nothing else")
 	require.Len(t, narrows(f), 1, "the other plane's")
 	requirePlane(t, f, 1, 0, 10_000)

@@ -89,7 +89,7 @@ func Default() Config {
 		Filter:         "sliced",
 		FilterBits:     13,
 		MemoryBytes:    256 << 20,
-		CacheBytes:     64 << 20,
+		CacheBytes:     128 << 20,
 		// Loopback: metrics and pprof are nobody else's business unless the operator says so.
 		MetricsAddr: "127.0.0.1:9464",
 		// It changes what noecho does and has no login: who wants it says so.
