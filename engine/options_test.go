@@ -68,7 +68,7 @@ func TestOptionsDefaults(t *testing.T) {
 	require.Equal(t, 13, o.FilterBits)
 	require.Equal(t, int64(256<<20), o.MemoryBytes)
 	require.Equal(t, int64(128<<20), o.CacheBytes)
-	require.Equal(t, int64(128<<20), o.SegmentBytes)
+	require.Equal(t, int64(64<<20), o.SegmentBytes)
 	require.Equal(t, int64(256<<20), o.WALBytes)
 	require.NotNil(t, o.FS)
 	require.NotNil(t, o.Logger)
