@@ -1,13 +1,13 @@
 package kafka
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
 
-	"github.com/tidwall/gjson"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/internal/keyspec"
 )
 
 // KeyExtractor takes the identity of a message out of a record: two records with equal keys are copies of one message.
@@ -44,7 +44,7 @@ type keyPart struct {
 // joined with '+'. A '+' inside a name or a path is written `\+`. The error is a *KeySpecError.
 func ParseKey(spec string) (*KeyExtractor, error) {
 	k := &KeyExtractor{spec: spec}
-	for _, text := range splitSpec(spec) {
+	for _, text := range keyspec.Split(spec) {
 		part, reason := parsePart(text)
 		if reason != "" {
 			return nil, &KeySpecError{Spec: spec, Part: text, Reason: reason}
@@ -57,25 +57,6 @@ func ParseKey(spec string) (*KeyExtractor, error) {
 // defaultKey is the payload.
 func defaultKey() *KeyExtractor {
 	return &KeyExtractor{spec: "payload", parts: []keyPart{{kind: keyPayload}}}
-}
-
-// splitSpec cuts at every '+' that no backslash precedes, and takes that backslash away.
-func splitSpec(spec string) []string {
-	var parts []string
-	var part strings.Builder
-	for i := 0; i < len(spec); i++ {
-		switch {
-		case spec[i] == '\\' && i+1 < len(spec) && spec[i+1] == '+':
-			part.WriteByte('+')
-			i++
-		case spec[i] == '+':
-			parts = append(parts, part.String())
-			part.Reset()
-		default:
-			part.WriteByte(spec[i])
-		}
-	}
-	return append(parts, part.String())
 }
 
 func parsePart(text string) (part keyPart, reason string) {
@@ -175,22 +156,9 @@ func (p *keyPart) append(dst []byte, r *kgo.Record, prefixed bool) ([]byte, bool
 	return p.appendJSON(dst, r.Value, prefixed)
 }
 
-// appendJSON appends the member at the part's path. gjson does not check its input: on what is not JSON it finds
-// whatever looks like a member, so the value is validated first. And it looks inside a lone string: in "see [7, 8]" there
-// would be a member 0, the same for all messages that cite it.
+// appendJSON appends the member at the part's path.
 func (p *keyPart) appendJSON(dst, value []byte, prefixed bool) ([]byte, bool) {
-	first := bytes.TrimLeft(value, " \t\r\n")
-	if len(first) == 0 || first[0] != '{' && first[0] != '[' || !gjson.ValidBytes(value) {
-		return dst, false
-	}
-	found := gjson.GetBytes(value, p.arg)
-	if !found.Exists() || found.Type == gjson.Null {
-		return dst, false
-	}
-	text := found.Raw
-	if found.Type == gjson.String {
-		text = found.Str
-	}
+	text := keyspec.Member(value, p.arg)
 	if text == "" {
 		return dst, false
 	}

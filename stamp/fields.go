@@ -1,12 +1,12 @@
 package stamp
 
 import (
-	"bytes"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/internal/keyspec"
 )
 
 type kind uint8
@@ -27,7 +27,7 @@ type field struct {
 // parseFields reads Options.Fields.
 func parseFields(spec string) ([]field, error) {
 	var fields []field
-	for _, text := range split(spec) {
+	for _, text := range keyspec.Split(spec) {
 		f := field{text: text}
 		name, path, hasPath := strings.Cut(text, ":")
 		switch {
@@ -48,24 +48,6 @@ func parseFields(spec string) ([]field, error) {
 		fields = append(fields, f)
 	}
 	return fields, nil
-}
-
-// split cuts at every '+' that no backslash precedes, and takes that backslash away.
-func split(spec string) (parts []string) {
-	var part strings.Builder
-	for i := 0; i < len(spec); i++ {
-		switch {
-		case strings.HasPrefix(spec[i:], `\+`):
-			part.WriteByte('+')
-			i++
-		case spec[i] == '+':
-			parts = append(parts, part.String())
-			part.Reset()
-		default:
-			part.WriteByte(spec[i])
-		}
-	}
-	return append(parts, part.String())
 }
 
 // checkPath accepts names joined with dots and nothing else that gjson knows (queries, wildcards, modifiers, literals):
@@ -99,25 +81,10 @@ func (f *field) append(parts [][]byte, r *kgo.Record) (_ [][]byte, ok bool) {
 	return append(parts, text), len(text) > 0
 }
 
-// find returns the text of a member: a string's decoded text, anything else as written; nothing where there is no such
-// member, or null, or what is no text (a surrogate without its other half, bytes that are no UTF-8): the languages do not
-// agree on what these decode to, so two producers would not stamp alike.
-//
-// gjson does not check its input, so it is validated first. And it looks inside a lone string: in "see [7, 8]" there would
-// be a member 0.
+// find returns the text of a member, as the reader finds it; nothing also where it is no text (a surrogate without its other half,
+// bytes that are no UTF-8): the languages do not agree on what these decode to, so two producers would not stamp alike.
 func find(value []byte, path string) []byte {
-	first := bytes.TrimLeft(value, " \t\r\n")
-	if len(first) == 0 || first[0] != '{' && first[0] != '[' || !gjson.ValidBytes(value) {
-		return nil
-	}
-	found := gjson.GetBytes(value, path)
-	text := found.Raw
-	switch found.Type {
-	case gjson.Null:
-		return nil
-	case gjson.String:
-		text = found.Str
-	}
+	text := keyspec.Member(value, path)
 	if !utf8.ValidString(text) || strings.ContainsRune(text, utf8.RuneError) {
 		return nil
 	}

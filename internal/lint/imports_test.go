@@ -15,13 +15,14 @@ const module = "noecho"
 //
 //	cmd -> kafka -> engine -> { bloom, wal, internal/index }
 var arrows = map[string][]string{
-	"wal":            {"internal/invariants"},
-	"bloom":          {"internal/hugepage", "internal/invariants"},
-	"internal/index": {"internal/invariants"},
-	"engine":         {"bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
-	"kafka":          {"engine", "bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
-	"internal/model": {},
-	"stamp":          {},
+	"wal":              {"internal/invariants"},
+	"bloom":            {"internal/hugepage", "internal/invariants"},
+	"internal/index":   {"internal/invariants"},
+	"engine":           {"bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants"},
+	"kafka":            {"engine", "bloom", "wal", "internal/index", "internal/hugepage", "internal/invariants", "internal/keyspec"},
+	"internal/model":   {},
+	"stamp":            {"internal/keyspec"},
+	"internal/keyspec": {},
 }
 
 // barred are modules that a package must not depend on, however far away, with the reason.
