@@ -12,7 +12,7 @@ import "slices"
 // gathering is one under way.
 type gathering struct {
 	plane int
-	into  *block // the first of the active layer when it began: another active layer, and it is over
+	into  *block // the first of the active layer, by which gatherAbandon finds it when it is not active any more
 	keys  uint64 // that the active layer will have more
 }
 
@@ -33,10 +33,6 @@ func (f *sliced) GatherAdd(hs []Hash) bool {
 		return false
 	}
 	l := f.active()
-	if g.into != &l.blocks[0] {
-		f.gatherAbandon()
-		return false
-	}
 	bit := byte(1) << g.plane
 	for _, h := range hs {
 		l.block(h).add(h.Lo, bit)
@@ -46,12 +42,12 @@ func (f *sliced) GatherAdd(hs []Hash) bool {
 
 func (f *sliced) GatherEnd(complete bool) {
 	g := f.gathering
-	l := f.active()
-	if !complete || g == nil || g.into != &l.blocks[0] {
+	if !complete || g == nil {
 		f.gatherAbandon()
 		return
 	}
 	f.gathering = nil
+	l := f.active()
 	bit := Mask(1) << g.plane
 	f.dropNarrow(g.plane)
 	for i := range f.layers[:len(f.layers)-1] {
