@@ -19,6 +19,17 @@ type checker struct {
 // check extracts the keys of a chunk and asks for the verdicts, one for each record that has a key. What it leaves in keyed, recs
 // and verdicts is valid until the next call, and the keys as long as the records.
 func (c *checker) check(key *KeyExtractor, missing MissingKey, state partition, chunk []*kgo.Record) error {
+	if err := c.extract(key, missing, chunk); err != nil {
+		return err
+	}
+	if err := c.ask(state); err != nil {
+		return fmt.Errorf("kafka: %s/%d: check: %w", chunk[0].Topic, chunk[0].Partition, err)
+	}
+	return nil
+}
+
+// extract takes the keys out of a chunk.
+func (c *checker) extract(key *KeyExtractor, missing MissingKey, chunk []*kgo.Record) error {
 	c.arena, c.keyed, c.recs = c.arena[:0], c.keyed[:0], c.recs[:0]
 	for _, r := range chunk {
 		ok := false
@@ -32,10 +43,11 @@ func (c *checker) check(key *KeyExtractor, missing MissingKey, state partition, 
 		}
 		c.keyed = append(c.keyed, ok)
 	}
-	verdicts, err := state.Check(c.recs, c.verdicts[:0])
-	c.verdicts = verdicts
-	if err != nil {
-		return fmt.Errorf("kafka: %s/%d: check: %w", chunk[0].Topic, chunk[0].Partition, err)
-	}
 	return nil
+}
+
+// ask asks for the verdicts on what was extracted.
+func (c *checker) ask(state partition) (err error) {
+	c.verdicts, err = state.Check(c.recs, c.verdicts[:0])
+	return err
 }

@@ -27,21 +27,7 @@ func TestConsumerRevoked(t *testing.T) {
 	l := w.consume(b.handle, briefly)
 	for range 3 {
 		w.feed(history(rng, 4, 2000)...)
-		w.eventually("all mine, and claimed", func() bool { s := l.c.Stats(); return len(s.Partitions) == 4 && s.Ready() })
-		g := w.guest()
-		w.eventually("some revoked", func() bool { return len(l.c.Stats().Partitions) == 2 })
-		mine := make(map[int32]bool)
-		for _, p := range l.c.Stats().Partitions {
-			mine[p.Partition] = true
-		}
-		for part := range w.parts {
-			if !mine[part] {
-				at, meta := w.committed(part)
-				m, ok := parseMetadata(meta, at)
-				require.True(t, ok && m.clean, "partition %d: %q", part, meta)
-			}
-		}
-		g.Close()
+		l.shareWithGuest()
 	}
 	w.eventually("all mine again", func() bool { return len(l.c.Stats().Partitions) == 4 })
 	l.settle()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,30 @@ func (w *world) guest() *kgo.Client {
 
 // quick makes rebalances quick.
 func quick(cfg *RelayConfig) { cfg.SessionTimeout = 400 * time.Millisecond }
+
+// shareWithGuest lets another member have half of the four partitions for a while: those are committed, and cleanly.
+func (l *life) shareWithGuest() {
+	w := l.w
+	w.t.Helper()
+	w.eventually("all mine, and claimed", func() bool {
+		as := l.m.assignments()
+		return len(as) == 4 && !slices.ContainsFunc(as, func(a *assignment) bool { return a.gauges().state == StateRestoring })
+	})
+	g := w.guest()
+	w.eventually("some revoked", func() bool { return len(l.m.assignments()) == 2 })
+	mine := make(map[int32]bool)
+	for _, a := range l.m.assignments() {
+		mine[a.part] = true
+	}
+	for part := range w.parts {
+		if !mine[part] {
+			at, meta := w.committed(part)
+			m, ok := parseMetadata(meta, at)
+			require.True(w.t, ok && m.clean, "partition %d: %q", part, meta)
+		}
+	}
+	g.Close()
+}
 
 // TestRevoke: revoked partitions are drained and committed, cleanly, and their state let go; the rest goes on. When they
 // come back nothing is missing and nothing repeated.
@@ -57,21 +82,7 @@ func TestRevoke(t *testing.T) {
 		}
 	})
 	for range 3 {
-		w.eventually("all mine, and claimed", func() bool { s := l.relay.Stats(); return len(s.Partitions) == 4 && s.Ready() })
-		g := w.guest()
-		w.eventually("some revoked", func() bool { return len(l.relay.Stats().Partitions) == 2 })
-		mine := make(map[int32]bool)
-		for _, p := range l.relay.Stats().Partitions {
-			mine[p.Partition] = true
-		}
-		for part := range w.parts {
-			if !mine[part] {
-				at, meta := w.committed(part)
-				m, ok := parseMetadata(meta, at)
-				require.True(t, ok && m.clean, "partition %d: %q", part, meta)
-			}
-		}
-		g.Close()
+		l.shareWithGuest()
 	}
 	w.eventually("all mine again", func() bool { return len(l.relay.Stats().Partitions) == 4 })
 	close(stop)

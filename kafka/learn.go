@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"noecho/engine"
 )
 
 // Learn says what a store that lacks the marks below the start takes in again from the input before the first record is
@@ -205,20 +203,14 @@ func (l *lesson) moved(ctx context.Context, next int64) error {
 // takeIn gives the engine a chunk's records below an offset. A record without a key leaves no mark, whatever OnMissingKey
 // says: it was handled before, or passed over by an operator.
 func (a *assignment) takeIn(chunk []*kgo.Record, below int64) error {
-	a.arena, a.recs = a.arena[:0], a.recs[:0]
-	for _, r := range chunk {
-		if r.Offset >= below {
-			break
-		}
-		var key []byte
-		var ok bool
-		if key, a.arena, ok = a.m.cfg.Key.borrow(a.arena, r); ok {
-			a.recs = append(a.recs, engine.Record{Key: key, Offset: r.Offset, Timestamp: timestamp(r)})
-		}
+	n := 0
+	for n < len(chunk) && chunk[n].Offset < below {
+		n++
 	}
-	verdicts, err := a.state.Check(a.recs, a.verdicts[:0])
-	a.verdicts = verdicts
-	if err != nil {
+	if err := a.extract(a.m.cfg.Key, MissingPass, chunk[:n]); err != nil {
+		return err
+	}
+	if err := a.ask(a.state); err != nil {
 		return fmt.Errorf("kafka: %s/%d: learning: %w", a.m.cfg.Input, a.part, err)
 	}
 	a.learning.records.Add(uint64(len(a.recs)))
