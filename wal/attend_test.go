@@ -66,12 +66,12 @@ func TestAwaitHearsOfTheEnd(t *testing.T) {
 
 	l, _ = reopen(t, fs, 0)
 	l.Attend(true)
-	fs.hook = func(_ int, o op) error {
+	fs.setHook(func(_ int, o op) error {
 		if o.kind == "syncData" {
 			return errDisk
 		}
 		return nil
-	}
+	})
 	pos = mustAppend(t, l, numbered(1, 8))
 	go func() { result <- l.Await(ctx, pos) }()
 	eventually(t, func() bool { return waiting(l) == 1 })

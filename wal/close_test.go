@@ -71,7 +71,7 @@ func TestCloseWaitsForTruncate(t *testing.T) {
 	l, _ = reopen(t, fs, 256)
 	closed := make(chan error, 1)
 	var once sync.Once
-	fs.hook = func(_ int, o op) error {
+	fs.setHook(func(_ int, o op) error {
 		if o.kind == "remove" || o.kind == "rename" {
 			once.Do(func() { go func() { closed <- l.Close() }() })
 			for range 1000 {
@@ -79,7 +79,7 @@ func TestCloseWaitsForTruncate(t *testing.T) {
 			}
 		}
 		return nil
-	}
+	})
 	require.NoError(t, l.Truncate(l.End()))
 	require.NoError(t, <-closed)
 }

@@ -113,14 +113,14 @@ func crashes(t *testing.T, disk *vfs.MemFS, v life, seed uint64, steps int, pick
 		known := o.now() // before the clone: what is acknowledged later need not be in it
 		all = append(all, snapshot{disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), known})
 	}
-	fs.hook = func(n int, _ op) error {
+	fs.setHook(func(n int, _ op) error {
 		if pick(n) {
 			crash()
 		}
 		return nil
-	}
+	})
 	o.run(t, fs, newRand(seed+1), steps)
-	fs.hook = nil
+	fs.setHook(nil)
 	crash()
 	return all
 }

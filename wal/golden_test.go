@@ -160,7 +160,7 @@ func TestGoldenOperations(t *testing.T) {
 	var out strings.Builder
 	disk := vfs.NewCrashableMem()
 	fs := &hookFS{FS: disk}
-	fs.hook = func(_ int, o op) error {
+	fs.setHook(func(_ int, o op) error {
 		fmt.Fprintf(&out, "  %s %s", o.kind, disk.PathBase(o.path))
 		if o.to != "" {
 			fmt.Fprintf(&out, " to %s", disk.PathBase(o.to))
@@ -170,7 +170,7 @@ func TestGoldenOperations(t *testing.T) {
 		}
 		fmt.Fprintln(&out)
 		return nil
-	}
+	})
 	say := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 
 	say("open")
@@ -193,18 +193,18 @@ func TestGoldenOperations(t *testing.T) {
 	require.NoError(t, l.Truncate(pos))
 	say("append, and fail to sync")
 	inner := fs.hook
-	fs.hook = func(n int, o op) error {
+	fs.setHook(func(n int, o op) error {
 		_ = inner(n, o)
 		if o.kind == "syncData" {
 			return errDisk
 		}
 		return nil
-	}
+	})
 	pos = mustAppend(t, l, numbered(6, 8))
 	require.ErrorIs(t, l.Sync(ctx, pos), errDisk)
 	say("close")
 	require.ErrorIs(t, l.Close(), errDisk)
-	fs.hook = inner
+	fs.setHook(inner)
 	say("open: the frame that may be in the page cache only is written again")
 	l, got := reopen(t, fs, 512)
 	require.Equal(t, []uint64{5, 6}, got)

@@ -33,6 +33,13 @@ type hookFS struct {
 	hook func(n int, o op) error
 }
 
+// setHook puts another hook in, or none. Under the lock: the maker of spare files works beside the test.
+func (f *hookFS) setHook(hook func(n int, o op) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hook = hook
+}
+
 // op is an operation that changes the file system.
 type op struct {
 	kind   string // "create", "open", "mkdir", "rename", "remove", "write", "writeAt", "sync", "syncData"

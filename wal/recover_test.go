@@ -98,12 +98,12 @@ func TestReplayedFramesAreDurable(t *testing.T) {
 		hooked := &hookFS{FS: disk}
 		l, _ := reopen(t, hooked, segmentBytes)
 		mustSync(t, l, numbered(0, 150))
-		hooked.hook = func(_ int, o op) error {
+		hooked.setHook(func(_ int, o op) error {
 			if o.kind == "syncData" {
 				return fs.ErrInvalid
 			}
 			return nil
-		}
+		})
 		pos := mustAppend(t, l, numbered(1, 150))
 		var poisoned *PoisonedError
 		require.ErrorAs(t, l.Sync(ctx, pos), &poisoned)

@@ -108,13 +108,13 @@ func TestTruncateKeepsWhatIsNeeded(t *testing.T) {
 func TestDiskFullForSpares(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	var tries atomic.Uint64
-	fs.hook = func(_ int, o op) error {
+	fs.setHook(func(_ int, o op) error {
 		if strings.HasSuffix(o.path, spareSuffix) && o.kind == "write" {
 			tries.Add(1)
 			return syscall.ENOSPC
 		}
 		return nil
-	}
+	})
 	l, _ := reopen(t, fs, 4096)
 	var number uint64
 	for segment := range uint64(3) {
@@ -142,12 +142,12 @@ func TestDiskFullForSpares(t *testing.T) {
 func TestDiskFullForASegment(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	l, _ := reopen(t, fs, 1024)
-	fs.hook = func(_ int, o op) error {
+	fs.setHook(func(_ int, o op) error {
 		if o.kind == "create" {
 			return syscall.ENOSPC
 		}
 		return nil
-	}
+	})
 	acked := uint64(0)
 	for {
 		if err := l.Sync(ctx, mustAppend(t, l, numbered(acked, 100))); err != nil {
@@ -171,16 +171,16 @@ func TestTruncateCanBeTriedAgain(t *testing.T) {
 	var number uint64
 	fillSegment(t, l, &number)
 	pos := fillSegment(t, l, &number)
-	fs.hook = func(_ int, o op) error {
+	fs.setHook(func(_ int, o op) error {
 		if (o.kind == "remove" || o.kind == "rename") && strings.HasSuffix(o.path, segmentSuffix) {
 			return syscall.EACCES
 		}
 		return nil
-	}
+	})
 	require.ErrorIs(t, l.Truncate(pos), syscall.EACCES)
 	require.NoError(t, l.Err())
 	require.Equal(t, 3, l.Metrics().Segments)
-	fs.hook = nil
+	fs.setHook(nil)
 	require.NoError(t, l.Truncate(pos))
 	require.Equal(t, 1, l.Metrics().Segments)
 	require.NoError(t, l.Close())

@@ -53,7 +53,7 @@ func TestWaitersShareASync(t *testing.T) {
 	l, err := Open(testDir, Options{FS: fs, OnSync: func(_ time.Duration, n int) { synced = append(synced, n) }}, ignore)
 	require.NoError(t, err)
 	g := newGate(nil)
-	fs.hook = g.hook
+	fs.setHook(g.hook)
 
 	results := make(chan error, 9)
 	go func() { results <- l.Sync(ctx, mustAppend(t, l, numbered(0, 8))) }()
@@ -82,7 +82,7 @@ func TestFailedSyncPoisons(t *testing.T) {
 	l, _ := reopen(t, fs, 0)
 	acked := mustSync(t, l, numbered(0, 8))
 	g := newGate(errDisk)
-	fs.hook = g.hook // fails once: a retry would succeed
+	fs.setHook(g.hook) // fails once: a retry would succeed
 
 	results := make(chan error, 9)
 	go func() { results <- l.Sync(ctx, mustAppend(t, l, numbered(1, 8))) }()
@@ -119,7 +119,7 @@ func TestSyncHeedsContext(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	l, _ := reopen(t, fs, 0)
 	g := newGate(nil)
-	fs.hook = g.hook
+	fs.setHook(g.hook)
 
 	leader := make(chan error, 1)
 	go func() { leader <- l.Sync(ctx, mustAppend(t, l, numbered(0, 8))) }()
@@ -161,7 +161,7 @@ func TestLeadIsPassedOn(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	l, _ := reopen(t, fs, 0)
 	g := newGate(nil)
-	fs.hook = g.hook
+	fs.setHook(g.hook)
 	leader, first, second := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { leader <- l.Sync(ctx, mustAppend(t, l, numbered(0, 8))) }()
 	<-g.reached
@@ -185,7 +185,7 @@ func TestNoTokenIsLeft(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
 	l, _ := reopen(t, fs, 0)
 	g := newGate(nil)
-	fs.hook = g.hook
+	fs.setHook(g.hook)
 	leader, follower := make(chan error, 1), make(chan error, 1)
 	go func() { leader <- l.Sync(ctx, mustAppend(t, l, numbered(0, 8))) }()
 	<-g.reached
@@ -258,14 +258,14 @@ func TestConcurrentAppendAndSync(t *testing.T) {
 	}
 	var crashes []crash
 	rng := newRand(5)
-	fs.hook = func(n int, _ op) error {
+	fs.setHook(func(n int, _ op) error {
 		if n%23 == 0 {
 			var known []uint64
 			acked.Range(func(number, _ any) bool { known = append(known, number.(uint64)); return true })
 			crashes = append(crashes, crash{disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng}), known})
 		}
 		return nil
-	}
+	})
 	var positions [workers * each]atomic.Uint64
 	var group sync.WaitGroup
 	for w := range uint64(workers) {
@@ -287,7 +287,7 @@ func TestConcurrentAppendAndSync(t *testing.T) {
 	}
 	group.Wait()
 	require.NoError(t, l.Close())
-	fs.hook = nil
+	fs.setHook(nil)
 	require.NotEmpty(t, crashes)
 	for i, c := range crashes {
 		var got []uint64
