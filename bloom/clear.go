@@ -1,5 +1,7 @@
 package bloom
 
+import "runtime"
+
 // Clearing a plane is AND over every slot: 400 MB of slots are some 100 ms of memory traffic. In one go that would stall the
 // partition's checks, and beside them, in a goroutine, every byte would need an atomic AND, in Add too. So the owner does it in steps, with
 // a cursor a layer and plane: blocks below the cursor are clean, blocks above may still report the plane.
@@ -31,6 +33,7 @@ func (f *sliced) ClearSome(plane, maxBytes int) (done bool) {
 		}
 	}
 	f.clearing &^= bit
+	runtime.KeepAlive(f)
 	return true
 }
 

@@ -1,6 +1,9 @@
 package bloom
 
-import "slices"
+import (
+	"runtime"
+	"slices"
+)
 
 // Gathering: all keys of a plane are brought into the active layer, and the other layers with nothing else in them go. The keys come from
 // the caller, who has them in the index: a Bloom filter cannot be read.
@@ -37,6 +40,7 @@ func (f *sliced) GatherAdd(hs []Hash) bool {
 	for _, h := range hs {
 		l.block(h).add(h.Lo, bit)
 	}
+	runtime.KeepAlive(f)
 	return true
 }
 

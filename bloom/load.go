@@ -181,7 +181,8 @@ func (d *decoder) narrow() (narrow, error) {
 	case l.adds > l.capacity:
 		return l, d.corrupt("%d keys in a narrow layer for %d", l.adds, l.capacity)
 	}
-	l.plane, l.blocks = int(plane), newSlims(int(n))
+	l.plane = int(plane)
+	l.blocks, l.mem = newSlims(int(n))
 	return l, d.fill(slimBytes(l.blocks))
 }
 
@@ -210,7 +211,7 @@ func (d *decoder) slicedLayer() (layer, error) {
 		return l, d.corrupt("spare planes %b, keys in planes %08b", spare, l.planes())
 	}
 	l.spare = Mask(spare)
-	l.blocks = newBlocks(int(n))
+	l.blocks, l.mem = newBlocks(int(n))
 	if err := d.fill(blockBytes(l.blocks)); err != nil {
 		return l, err
 	}

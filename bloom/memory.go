@@ -9,16 +9,17 @@ import (
 // lineBytes is the cache line a block must start on: otherwise its 4 lines are 5.
 const lineBytes = 64
 
-// newBlocks returns n zero blocks that start on a cache line, in huge pages when they are many.
-func newBlocks(n int) []block {
-	raw := hugepage.Bytes(n * blockSlots)
-	return unsafe.Slice((*block)(unsafe.Pointer(unsafe.SliceData(raw))), n)
+// newBlocks returns n zero blocks that start on a cache line, in huge pages when they are many. They are there for as long as
+// mem is reachable.
+func newBlocks(n int) (bs []block, mem *hugepage.Memory) {
+	mem = hugepage.New(n * blockSlots)
+	return unsafe.Slice((*block)(unsafe.Pointer(unsafe.SliceData(mem.Bytes()))), n), mem
 }
 
-// newSlims returns n zero blocks of one plane, two to a line.
-func newSlims(n int) []slim {
-	raw := hugepage.Bytes(n * len(slim{}))
-	return unsafe.Slice((*slim)(unsafe.Pointer(unsafe.SliceData(raw))), n)
+// newSlims returns n zero blocks of one plane, two to a line, like newBlocks.
+func newSlims(n int) (bs []slim, mem *hugepage.Memory) {
+	mem = hugepage.New(n * len(slim{}))
+	return unsafe.Slice((*slim)(unsafe.Pointer(unsafe.SliceData(mem.Bytes()))), n), mem
 }
 
 // slimBytes shows blocks as bytes; same memory, same life.

@@ -1,5 +1,11 @@
 package bloom
 
+import (
+	"runtime"
+
+	"noecho/internal/hugepage"
+)
+
 // A slot of a layer is a byte: one bit for each of eight planes. That is dense where all planes are about equally full, and a
 // waste where one plane alone is: of a layer that only takes what a bucket has more than was foreseen, seven eighths are
 // zeros for ever. And the first bucket of a partition is nothing but that: nobody knows how large it will be, so it outgrows one
@@ -37,6 +43,7 @@ func (b *slim) add(lo uint64) {
 type narrow struct {
 	plane    int
 	blocks   []slim
+	mem      *hugepage.Memory // in which blocks lie
 	capacity uint64
 	adds     uint64 // <= capacity
 
@@ -45,7 +52,8 @@ type narrow struct {
 
 func newNarrow(plane int, keys uint64, bitsPerKey int) narrow {
 	n := (keys*uint64(bitsPerKey) + blockSlots - 1) / blockSlots
-	return narrow{plane: plane, blocks: newSlims(int(n)), capacity: n * blockSlots / uint64(bitsPerKey)}
+	bs, mem := newSlims(int(n))
+	return narrow{plane: plane, blocks: bs, mem: mem, capacity: n * blockSlots / uint64(bitsPerKey)}
 }
 
 func (l *narrow) block(h Hash) *slim { return &l.blocks[scale(h.Hi, len(l.blocks))] }
@@ -94,6 +102,7 @@ func (f *sliced) addNarrow(h Hash, plane int) {
 		if w := f.active(); w.room(plane) > 0 {
 			w.adds[plane]++
 			w.block(h).add(h.Lo, 1<<plane)
+			runtime.KeepAlive(f)
 			return
 		}
 		keys := max(f.Count(plane), f.opts.MinKeys)
@@ -102,6 +111,7 @@ func (f *sliced) addNarrow(h Hash, plane int) {
 	}
 	l.adds++
 	l.block(h).add(h.Lo)
+	runtime.KeepAlive(f)
 }
 
 // chain takes in a narrow layer.

@@ -1,8 +1,17 @@
 package bloom
 
-import "slices"
+import (
+	"runtime"
+	"slices"
+
+	"noecho/internal/hugepage"
+)
 
 // sliced is the bit-sliced blocked filter.
+//
+// Blocks may lie outside of the heap, where no pointer to them keeps them: their layer does, and so the filter does. Every
+// method that looks into blocks keeps the filter alive until it has looked (runtime.KeepAlive), for a caller may drop it on
+// the way, as one does who asks it for the last time.
 type sliced struct {
 	// opts is for the layers to come; a layer that was loaded or adopted may have been made with others.
 	opts Options
@@ -27,7 +36,8 @@ type sliced struct {
 // layer is one array of blocks.
 type layer struct {
 	blocks   []block
-	capacity uint64 // keys of one plane; planes do not share: each has its own bit of every slot
+	mem      *hugepage.Memory // in which blocks lie
+	capacity uint64           // keys of one plane; planes do not share: each has its own bit of every slot
 
 	// adds[p] <= capacity; where it is 0 no slot has bit p, so that clearing may skip the layer.
 	adds [Planes]uint64
@@ -51,7 +61,8 @@ func NewSliced(o Options) Filter {
 func newLayer(keys uint64, bitsPerKey int) layer {
 	slots := keys * uint64(bitsPerKey)
 	n := (slots + blockSlots - 1) / blockSlots
-	return layer{blocks: newBlocks(int(n)), capacity: n * blockSlots / uint64(bitsPerKey)}
+	bs, mem := newBlocks(int(n))
+	return layer{blocks: bs, mem: mem, capacity: n * blockSlots / uint64(bitsPerKey)}
 }
 
 // block is the one a hash lives in. It takes the high bits of Hi, the slots take Lo: independent, so the block a key is
@@ -82,6 +93,7 @@ func (f *sliced) Test(h Hash) Mask {
 	for i := range f.narrow {
 		m |= byte(f.narrow[i].test(h))
 	}
+	runtime.KeepAlive(f)
 	return Mask(m)
 }
 
@@ -94,6 +106,7 @@ func (f *sliced) Add(h Hash, plane int) {
 	}
 	l.adds[plane]++
 	l.block(h).add(h.Lo, bit)
+	runtime.KeepAlive(f)
 }
 
 // testChunk is how many keys TestAll takes at a time: enough loads to overlap, and few enough that the lines of the near halves
@@ -114,6 +127,7 @@ func (f *sliced) TestAll(hs []Hash, dst []Mask) {
 		}
 		hs, dst = hs[n:], dst[n:]
 	}
+	runtime.KeepAlive(f)
 }
 
 // testAll loads the lines of all near halves before it looks at any: a loop of so few instructions that the processor has as

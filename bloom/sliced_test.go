@@ -1,6 +1,7 @@
 package bloom
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"unsafe"
@@ -56,10 +57,11 @@ func TestBlockSlots(t *testing.T) {
 
 func TestNewBlocksAreAligned(t *testing.T) {
 	for n := 1; n < 300; n += 7 {
-		bs := newBlocks(n)
+		bs, mem := newBlocks(n)
 		require.Len(t, bs, n)
 		require.Zero(t, uintptr(unsafe.Pointer(&bs[0]))%lineBytes, "%d blocks", n)
 		require.Len(t, blockBytes(bs), n*blockSlots)
+		runtime.KeepAlive(mem)
 	}
 }
 

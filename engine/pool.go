@@ -8,7 +8,7 @@ import (
 	"noecho/internal/hugepage"
 )
 
-// slabBytes is what the pool takes from the heap at a time: enough for huge pages.
+// slabBytes is what the pool takes at a time: enough for huge pages.
 const slabBytes = 32 << 20
 
 // pool hands out equal pieces of memory (pages of tables, blocks of trails) and takes them back. It takes memory in slabs, because pages that
@@ -20,9 +20,10 @@ type pool[T any] struct {
 	used atomic.Int64 // pieces handed out; read by the keeper and by metrics
 
 	mu   sync.Mutex
-	free []*T // protected by mu
-	slab []T  // protected by mu: the rest of the newest slab
-	next int  // protected by mu: pieces of the next slab
+	free []*T               // protected by mu
+	slab []T                // protected by mu: the rest of the newest slab
+	next int                // protected by mu: pieces of the next slab
+	mem  []*hugepage.Memory // protected by mu: what pieces lie in. Whoever uses a piece keeps the pool
 }
 
 const firstSlab = 16
@@ -40,19 +41,14 @@ func (p *pool[T]) get() *T {
 		return g
 	}
 	if len(p.slab) == 0 {
-		p.slab = newSlab[T](p.next)
+		mem := hugepage.New(p.next * p.size())
+		p.mem = append(p.mem, mem)
+		p.slab = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem.Bytes()))), p.next)
 		p.next = min(2*p.next, slabBytes/p.size())
 	}
 	g := &p.slab[0]
 	p.slab = p.slab[1:]
 	return g
-}
-
-// newSlab returns n zero pieces.
-func newSlab[T any](n int) []T {
-	var piece T
-	raw := hugepage.Bytes(n * int(unsafe.Sizeof(piece)))
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(raw))), n)
 }
 
 // put takes a piece back.

@@ -1,4 +1,5 @@
-// Package hugepage takes memory that is read and written all over, so that the kernel backs it with huge pages.
+// Package hugepage takes memory that is read and written all over, so that the kernel backs it with huge pages, and that
+// the collector does not count.
 //
 // # Why
 //
@@ -7,14 +8,21 @@
 // reach over all of it. Measured on a 2-core virtual machine, see the benchmark: a random read in 256 MiB takes less
 // than half the time.
 //
+// On the Go heap it would be garbage's licence as well: the collector lets the heap grow by GOGC percent of what is alive before it
+// looks, so a filter of 2 GB allows 2 GB of garbage, in a library that makes next to none. (The way out, GOGC=20, belongs
+// to the program that embeds us and not to us.)
+//
 // # Contract
 //
-//	n < 8 MiB     heap memory as ever: the buffers cover it
-//	n >= 8 MiB    heap memory, aligned to 2 MiB, for which the kernel was asked for huge pages
+//	n < 8 MiB     heap memory: the translation buffers cover it
+//	n >= 8 MiB    a mapping of its own, aligned to 2 MiB, for which the kernel was asked for huge pages; where there is
+//	              none to be had, heap memory
 //
-// The naive way, an anonymous mapping, has to be unmapped by somebody, and nobody owns a filter that closely. So the memory
-// comes from the Go heap, belongs to the collector (it holds no pointers and is never scanned), and counts as heap. The
-// kernel may say no, or not know how: then it is memory like any other. That is not an error.
+// A mapping has to be unmapped by somebody. Its owner is the [Memory]: when that is unreachable, the collector has it unmapped.
+// Slices of it do not keep it: whoever keeps them keeps the Memory beside them, and is kept himself until the last look
+// (runtime.KeepAlive). The bytes hold no pointers.
+//
+// The kernel may say no to huge pages, or not know how: then it is memory like any other. That is not an error.
 //
 // Huge pages come with the first write to each 2 MiB; that write takes some 100 us, in which the kernel zeroes them.
 package hugepage

@@ -103,7 +103,7 @@ func Open(dir string, o Options) (*Index, error) {
 		closer:     make(chan *snapshot, closerQueue),
 		stale:      make(chan struct{}, 1),
 		closerDone: make(chan struct{}),
-		settler:    newSettler(),
+		settler:    newSettler(o.mergeDepth),
 	}
 	x.gate = newGate(o.FS, x.freeze, x.pauseAfterError, x.pace)
 	x.ctx, x.stop = context.WithCancel(context.Background())

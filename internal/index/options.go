@@ -74,12 +74,15 @@ const (
 	// whatever their size: small tables would save no rewriting.
 	compactionTableBytes = 32 << 20
 
-	// mergeDepth is how many runs of a bucket are stacked up before Pebble merges
-	// them by itself. See settler: buckets are merged when they have ended, and
-	// this is for those that grow larger. Why not smaller: each such merge
+	// mergeDepth is how many runs of a bucket are stacked up before they are merged
+	// although it has not ended. See settler. Why not smaller: each such merge
 	// rewrites the whole bucket. Why not larger: a lookup asks the filter of each
 	// run, and their filters, a byte a key, want to be in the cache.
 	mergeDepth = 64
+
+	// pebbleDepth: Pebble merges by itself what is so many times mergeDepth deep,
+	// which is deeper than sealing lets a stack become (WaitL0).
+	pebbleDepth = 3
 
 	// stackFiles: a thousand partitions may have a stack each, and Pebble counts
 	// files too.
@@ -143,8 +146,8 @@ func (x *Index) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:         formatVersion,
 		MemTableSize:               memTableBytes,
 		MaxOpenFiles:               openFiles,
-		L0CompactionThreshold:      2 * x.opts.mergeDepth, // Pebble counts twice
-		L0StopWritesThreshold:      4 * x.opts.mergeDepth, // of its memtables, which get none
+		L0CompactionThreshold:      2 * pebbleDepth * x.opts.mergeDepth, // Pebble counts twice
+		L0StopWritesThreshold:      4 * pebbleDepth * x.opts.mergeDepth, // of its memtables, which get none
 		BytesPerSync:               bytesPerSync,
 		L0CompactionFileThreshold:  stackFiles,
 		LBaseMaxBytes:              baseBytes,

@@ -112,6 +112,45 @@ func TestSettleDepth(t *testing.T) {
 	requireState(t, x, m)
 }
 
+// TestSettlerDoubles: a bucket that grows without an end is rewritten a few times only, and what came in while it was is still
+// stacked after it.
+func TestSettlerDoubles(t *testing.T) {
+	const depth, all = 8, 1000
+	s := newSettler(depth)
+	ingest := func() { s.ingested([]Run{{Partition: 1, Bucket: 1}}, []int64{10}, false) }
+	rewritten, merges := int64(0), 0
+	for range all {
+		ingest()
+		_, _, h := s.next()
+		if h == nil {
+			continue
+		}
+		require.GreaterOrEqual(t, h.runs, depth)
+		require.LessOrEqual(t, h.runs, depth+depth/2)
+		s.begin(h)
+		rewritten += h.stacked + h.settled
+		merges++
+		ingest()
+		s.merged(h, true)
+		require.Equal(t, 1, h.runs)
+		require.EqualValues(t, 10, h.stacked)
+		require.False(t, h.due)
+	}
+	require.Equal(t, heap{runs: s.parts[1][1].runs, stacked: s.parts[1][1].stacked, settled: 10 * int64(all+merges-s.parts[1][1].runs)}, *s.parts[1][1])
+	require.Less(t, merges, (all+merges)/depth)
+
+	s = newSettler(depth)
+	for range 3*depth + depth/2 - 1 {
+		ingest()
+		if _, _, h := s.next(); h != nil {
+			s.begin(h)
+			s.merged(h, true)
+			merges--
+		}
+	}
+	require.EqualValues(t, 10*2*depth, s.parts[1][1].settled, "at depth and at twice depth, and not at each depth after that")
+}
+
 // TestSettleFullDisk: a merge that fails is tried again, without haste.
 func TestSettleFullDisk(t *testing.T) {
 	var full atomic.Bool
@@ -142,7 +181,7 @@ func TestSettleDropped(t *testing.T) {
 
 // TestSettlerForgets: what the settler remembers is bounded.
 func TestSettlerForgets(t *testing.T) {
-	s := newSettler()
+	s := newSettler(mergeDepth)
 	for b := range uint64(1000) {
 		s.ingested([]Run{{Partition: 1, Bucket: b}}, []int64{5}, false)
 	}
@@ -152,12 +191,14 @@ func TestSettlerForgets(t *testing.T) {
 	}
 	_, bucket, h := s.next()
 	require.Equal(t, uint64(1000-maxHeaps), bucket, "the oldest first")
+	s.begin(h)
 	s.merged(h, true)
 	require.Equal(t, heap{settled: 5}, *h)
 	_, bucket, h = s.next()
 	require.Equal(t, uint64(1001-maxHeaps), bucket)
+	s.begin(h)
 	s.merged(h, false)
-	require.Equal(t, heap{stacked: 5, due: true}, *h)
+	require.Equal(t, heap{runs: 1, stacked: 5, due: true}, *h)
 	// A mark of long ago is forgotten at once, and harms nothing.
 	s.ingested([]Run{{Partition: 1, Bucket: 3}}, []int64{1}, false)
 	require.NotContains(t, s.parts[1], uint64(3))
