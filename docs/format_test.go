@@ -86,6 +86,7 @@ func example(t *testing.T) (*vfs.MemFS, *engine.Engine, *engine.Partition) {
 	require.NoError(t, err)
 	p, err := e.Partition("orders", 0)
 	require.NoError(t, err)
+	require.NoError(t, p.SetLogID(engine.LogID([]byte("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"))))
 	take := func(commit int64, records ...engine.Record) {
 		_, err := p.Check(records, nil)
 		require.NoError(t, err)

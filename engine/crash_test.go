@@ -20,7 +20,10 @@ type story struct {
 	h     *history
 	o     engine.Options
 	acked atomic.Int64
+	named atomic.Bool // SetLogID has returned
 }
+
+var storyLog = engine.LogID{0: 1, 15: 2}
 
 func newStory(fs *testutil.FS, filter string) *story {
 	o := testOptions(fs)
@@ -59,6 +62,10 @@ func (st *story) play(ctx context.Context, e *engine.Engine, from, to int) error
 	if err != nil {
 		return err
 	}
+	if err := p.SetLogID(storyLog); err != nil {
+		return err
+	}
+	st.named.Store(true)
 	for i := from; i < to; i += 25 {
 		if _, err := p.Check(records(st.h.log[i:i+25]), nil); err != nil {
 			return err
@@ -77,7 +84,7 @@ func (st *story) play(ctx context.Context, e *engine.Engine, from, to int) error
 
 // verify opens what a crash left and holds it against the oracle, which took in the whole story: the commit that was
 // acknowledged is there, and delivering again from it gives the rule's verdicts.
-func (st *story) verify(t *testing.T, fs *testutil.FS, acked int64, what string) {
+func (st *story) verify(t *testing.T, fs *testutil.FS, acked int64, named bool, what string) {
 	o := st.o
 	o.FS = fs
 	s := openStore(t, o)
@@ -86,6 +93,9 @@ func (st *story) verify(t *testing.T, fs *testutil.FS, acked int64, what string)
 		require.Zero(t, fs.OpenFiles(), "%s: files left open", what)
 	}()
 	require.GreaterOrEqual(t, s.p.Committed(), acked, "%s: an acknowledged commit is gone", what)
+	if id := s.p.LogID(); named || id != (engine.LogID{}) {
+		require.Equal(t, storyLog, id, "%s: the log's id", what)
+	}
 	h := newHistory(rand.New(rand.NewPCG(1, 1)), o)
 	h.log, h.fresh, h.keys, h.time = append(h.log, st.h.log...), st.h.fresh, 40, st.h.time
 	// The oracle goes through the log up to the committed offset, as the story did.
@@ -115,15 +125,16 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			type clone struct {
 				fs    *testutil.FS
 				acked int64
+				named bool
 				what  string
 			}
 			var clones []clone
 			fs := st.o.FS.(*testutil.FS)
 			fs.OnOp(func(op int, what string) error {
-				acked := st.acked.Load() // before the clone: what is acknowledged later may be in it, too
+				acked, named := st.acked.Load(), st.named.Load() // before the clone: what is acknowledged later may be in it, too
 				percent := []int{0, 50, 100}[op%3]
 				if op%cloneEvery(t) == 0 {
-					clones = append(clones, clone{fs.Crash(percent, uint64(op)), acked, fmt.Sprintf("op %d (%s), %d %%", op, what, percent)})
+					clones = append(clones, clone{fs.Crash(percent, uint64(op)), acked, named, fmt.Sprintf("op %d (%s), %d %%", op, what, percent)})
 				}
 				return nil
 			})
@@ -131,7 +142,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			fs.OnOp(nil)
 			require.Greater(t, len(clones), 20)
 			for _, c := range clones {
-				st.verify(t, c.fs, c.acked, c.what)
+				st.verify(t, c.fs, c.acked, c.named, c.what)
 				if t.Failed() {
 					t.Fatal(c.what)
 				}

@@ -32,7 +32,7 @@ func (e *Engine) Drop(topic string, partition int32) error {
 	s.mu.Unlock()
 	s.stopRebuild()
 	// The state first, with a note that the marks must follow: the next open goes on where a crash comes between.
-	metas := []index.Meta{{Key: droppedKey(s.id)}, {Key: partitionKey(s.id), Delete: true}}
+	metas := []index.Meta{{Key: droppedKey(s.id)}, {Key: logIDKey(s.id), Delete: true}, {Key: partitionKey(s.id), Delete: true}}
 	if err := e.index.Ingest(context.Background(), nil, metas); err != nil {
 		return e.fail(err)
 	}

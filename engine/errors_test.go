@@ -51,7 +51,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 					surfaced++
 					require.ErrorIs(t, err, errInjected, "operation %d", n)
 				}
-				st.verify(t, fs.Crash(0, 1), st.acked.Load(), "error at an operation")
+				st.verify(t, fs.Crash(0, 1), st.acked.Load(), st.named.Load(), "error at an operation")
 				if t.Failed() {
 					t.Fatalf("operation %d", n)
 				}

@@ -7,6 +7,7 @@ import (
 
 // Keys of the index's metadata.
 //
+//	'l' id (4, BE)   id of the log that a partition's offsets are of, 16 bytes; only where the caller has said it
 //	'n'              next partition id (4 bytes, big endian)
 //	'p' id (4, BE)   state of a partition: see appendMeta
 //	'd' id (4, BE)   partition is being dropped: its state is gone, its marks may not be; no value
@@ -14,6 +15,10 @@ var nextIDKey = []byte{'n'}
 
 func partitionKey(id uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{'p'}, id)
+}
+
+func logIDKey(id uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{'l'}, id)
 }
 
 func droppedKey(id uint32) []byte {

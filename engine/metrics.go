@@ -27,6 +27,7 @@ type Metrics struct {
 type PartitionMetrics struct {
 	Topic           string
 	Partition       int32
+	LogID           LogID // zero: not known
 	Claimed         bool
 	Start, To       int64 // coverage [Start, To); both 0 when empty
 	Committed       int64 // -1: never
@@ -77,7 +78,7 @@ func (s *shard) metrics() PartitionMetrics {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := PartitionMetrics{
-		Topic: s.topic, Partition: s.partition, Claimed: s.claimed,
+		Topic: s.topic, Partition: s.partition, LogID: s.logID, Claimed: s.claimed,
 		Committed: s.committed, StreamTime: s.streamTime, EffectiveWindow: s.effectiveWindow(), Rebuilding: s.maybe != 0,
 		Unique: s.counts.unique, Redelivery: s.counts.redelivery, Duplicate: s.counts.duplicate,
 		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, TrailHits: s.counts.trailHits, TrailBlocks: s.counts.trailBlocks, ClockLead: s.counts.clockLead,

@@ -66,6 +66,7 @@ func closed(t *testing.T, p *engine.Partition) {
 	_, _, err = p.Lookup([]byte("x"))
 	require.ErrorIs(t, err, engine.ErrClosed)
 	require.ErrorIs(t, p.Forget([]byte("x")), engine.ErrClosed)
+	require.ErrorIs(t, p.SetLogID(engine.LogID{1}), engine.ErrClosed)
 }
 
 // TestClosedEngine: every call says so, those on handles, too.

@@ -17,10 +17,13 @@ import (
 func (e *Engine) loadShards() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	logs := map[uint32]LogID{}
 	err := e.index.EachMeta(func(key, value []byte) error {
 		switch {
 		case bytes.Equal(key, nextIDKey) && len(value) == 4:
 			e.nextID = binary.BigEndian.Uint32(value)
+		case len(key) == 5 && key[0] == 'l' && len(value) == len(LogID{}):
+			logs[binary.BigEndian.Uint32(key[1:])] = LogID(value)
 		case len(key) == 5 && key[0] == 'p':
 			s := newShard(e, binary.BigEndian.Uint32(key[1:]), "", 0)
 			if err := s.decodeMeta(value); err != nil {
@@ -37,6 +40,12 @@ func (e *Engine) loadShards() error {
 	})
 	if err != nil {
 		return fmt.Errorf("engine: reading the state: %w", err)
+	}
+	for id, log := range logs {
+		if e.byID[id] == nil {
+			return &StateError{Where: "index metadata", Reason: fmt.Sprintf("a log's id for partition id %d, which is not there", id)}
+		}
+		e.byID[id].logID = log
 	}
 	slices.SortFunc(e.list, func(a, b *shard) int { return compare(uint64(a.id), uint64(b.id)) })
 	for _, s := range e.list {

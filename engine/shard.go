@@ -36,6 +36,7 @@ type shard struct {
 	mu      sync.Mutex
 
 	claimed bool
+	logID   LogID // also in the index; zero: nobody has said it
 
 	// The rule's state. Invariants: buckets ascend by num and by first; if !empty, start <= to and there is at least one
 	// bucket; the last one is current.

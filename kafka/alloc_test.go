@@ -79,7 +79,7 @@ func TestWorkerAllocs(t *testing.T) {
 		r.member.cfg.Key, r.log = key(t, c.spec), slog.New(slog.DiscardHandler)
 		r.batchLimit.Store(1 << 30)
 		a := &assignment{m: &r.member, state: c.state, resume: resume{there: -1}, wake: make(chan struct{}, 1)}
-		w := &worker{assignment: a, r: r, open: -1}
+		w := &worker{assignment: a, r: r, open: -1, mode: c.mode}
 		w.build = builder{prefix: []byte(sourcePrefix("orders", 0)), compressor: compressor}
 		value, id, headers := make([]byte, 100), []byte("id"), []kgo.RecordHeader{{Key: "id", Value: []byte("1")}}
 		records := make([]kgo.Record, n)

@@ -140,8 +140,11 @@ func (m *member) startLatest(ctx context.Context) (bool, error) {
 
 // begin decides where a partition starts, within what its log holds.
 func (m *member) begin(a *assignment, log span, latest bool) error {
-	if id := m.input.topicID(); a.group.ours && a.group.meta.topic != (topicID{}) && id != (topicID{}) && id != a.group.meta.topic {
+	if a.group.ours && m.input.differs(a.group.meta.topic) {
 		return recreated(m.cfg.Input)
+	}
+	if err := a.identify(); err != nil {
+		return err
 	}
 	state := a.state.Committed()
 	a.plan = decide(a.group, state)

@@ -122,9 +122,10 @@
 //     Kafka holds is ahead of the marks, on purpose.
 //   - A partition that comes home lacks the marks of what others read of it meanwhile, and the balancer does not see that hole.
 //   - Records without a key that pass are not deduplicated, but they are recovered like all others.
-//   - A topic that is deleted and made again under the same name is noticed by its id while the member runs, and at a start
-//     where the group still has its offsets: each commit carries the id. Brokers that drop the offsets with the topic leave
-//     only what the store knows, which is no id: then it is noticed where offsets no longer fit (*OffsetError).
+//   - A topic that is deleted and made again under the same name is noticed by its id: at a start at once, because each commit carries the
+//     id, and so does the store (engine.LogID); while the member runs within 30 s, in which it may have handled records of the new topic
+//     as if they were the old one's. Brokers without topic ids (before 2.8) leave only offsets that no longer fit (*OffsetError).
+//     A Filter does not look.
 //   - After a stop, the member stays in the group until its session expires (static membership). The usual tools reset
 //     offsets only in an empty group: wait for that, or remove the member.
 package kafka

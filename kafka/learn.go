@@ -62,6 +62,9 @@ func (a *assignment) learn() error {
 	if a.m.bypass.Load() {
 		return nil
 	}
+	if err := a.identify(); err != nil { // the switch may have been on when the assignment began
+		return err
+	}
 	unknown := a.unknown()
 	a.m.countMissing(a, unknown)
 	if a.m.cfg.Learn == LearnOff || max(unknown.start, a.resume.input.start) >= unknown.end {
@@ -169,6 +172,9 @@ func (l *lesson) begin(ctx context.Context) (int64, error) {
 	log := listSpans(ctx, l.tail.cl, l.tail.top, []int32{a.part})[a.part]
 	if log.err != nil {
 		return 0, log.err
+	}
+	if l.tail.top.differs(a.m.input.topicID()) {
+		return 0, recreated(a.m.cfg.Input) // since the assignment began
 	}
 	there := span{start: max(l.todo.start, log.start), end: l.todo.end}
 	from, err := l.tail.windowStart(ctx, a.part, there, a.m.oldestNeeded)

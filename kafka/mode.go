@@ -61,6 +61,27 @@ func (r *Relay) SetMode(m Mode) (was Mode, err error) {
 	return was, nil
 }
 
+// decide asks for the verdicts of a chunk, and returns the mode to handle it in; in bypass there are none.
+func (w *worker) decide(chunk []*kgo.Record) (Mode, error) {
+	mode := w.r.Mode()
+	if mode != ModeBypass && mode != w.mode {
+		if err := w.identify(); err != nil { // in bypass the store was left alone
+			return mode, err
+		}
+	}
+	w.enter(mode, chunk[0].Offset)
+	if mode == ModeBypass {
+		return mode, nil
+	}
+	if err := w.check(chunk); err == nil || w.r.Mode() != ModeBypass {
+		return mode, err
+	}
+	// The switch was thrown while the store was asked: nothing of the chunk is sent yet. Whatever the mode is by now, there
+	// are no verdicts to go by.
+	w.enter(ModeBypass, chunk[0].Offset)
+	return ModeBypass, nil
+}
+
 // enter is called with the mode of each chunk. It notes where a partition changes its mode.
 func (w *worker) enter(mode Mode, offset int64) {
 	if mode == w.mode {
@@ -140,4 +161,6 @@ func (noState) Forget([]byte) error                 { return errNoStore }
 func (noState) Commit(context.Context, int64) error { return errNoStore }
 func (noState) Committed() int64                    { return -1 }
 func (noState) TakenInBefore(int64) (int64, bool)   { return 0, false }
+func (noState) LogID() engine.LogID                 { return engine.LogID{} }
+func (noState) SetLogID(engine.LogID) error         { return errNoStore }
 func (noState) Close() error                        { return nil }

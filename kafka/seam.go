@@ -23,6 +23,8 @@ type partition interface {
 	Coverage() (start, to int64)
 	Forget(key []byte) error
 	TakenInBefore(offset int64) (ms int64, ok bool)
+	LogID() engine.LogID
+	SetLogID(engine.LogID) error
 	Close() error
 }
 

@@ -53,6 +53,12 @@ func (t *topology) topicID() topicID {
 	return t.mu.id
 }
 
+// differs says whether the topic is known to be another one than that which had id.
+func (t *topology) differs(id topicID) bool {
+	now := t.topicID()
+	return id != (topicID{}) && now != (topicID{}) && now != id
+}
+
 // epoch returns the epoch of the partition's leader; -1 where it is not known.
 func (t *topology) epoch(partition int32) int32 {
 	t.mu.Lock()

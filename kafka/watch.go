@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"time"
+
+	"noecho/engine"
 )
 
 // watchEvery is the time between two looks at the input's metadata.
@@ -29,6 +32,28 @@ func parseTopicID(s string) (id topicID, ok bool) {
 func recreated(topic string) error {
 	return &TopicError{Topic: topic, Err: ErrRecreated,
 		Hint: "the offsets and marks that are known are of the old one: reset the group's offsets with the usual tool, and start with an empty data directory"}
+}
+
+// identify compares the id of the topic that the store's offsets are of with the input's, and has the store take on an id that it
+// does not know yet. The group's offsets carry the id, too, but a broker may drop those together with the topic: then
+// the store alone knows where the old topic ended, and a start would take that for a place in the new one. So it comes
+// before the first question to the store, and before the first commit.
+//
+// In bypass the store is left alone, but what it knows is looked at: a start goes by its offset also then. Called by begin, and by
+// run before the store is asked.
+func (a *assignment) identify() error {
+	m := a.m
+	if m.input.differs(topicID(a.state.LogID())) {
+		return recreated(m.cfg.Input)
+	}
+	id := m.input.topicID()
+	if id == (topicID{}) || m.bypass.Load() {
+		return nil
+	}
+	if err := a.state.SetLogID(engine.LogID(id)); err != nil && !m.bypass.Load() {
+		return fmt.Errorf("kafka: %s/%d: the topic's id in the store: %w", m.cfg.Input, a.part, err)
+	}
+	return nil
 }
 
 // watch looks at the input now and then. Two things change a topic under its readers without an error that says so: it is

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
 )
 
 // recreate deletes the input and makes it again, with records.
@@ -41,6 +43,73 @@ func TestInputRecreated(t *testing.T) {
 	require.ErrorIs(t, l.err, ErrRecreated)
 	require.ErrorContains(t, l.err, "empty data directory")
 	require.Len(t, w.output()[0], 1)
+}
+
+// TestInputRecreatedWhileStopped: the broker has dropped the group's offsets together with the topic, and the new one is longer than
+// the old one was. Only the store can tell: without the id its offset would be the start, and c and d were passed over.
+func TestInputRecreatedWhileStopped(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"))
+	w.run(brief)
+	w.vacate()
+	w.recreate(rec(0, "c", "1"), rec(0, "d", "1"), rec(0, "e", "1"))
+	at, _ := w.committed(0)
+	require.EqualValues(t, -1, at, "the broker still has the offset")
+	for _, edit := range []func(*RelayConfig){brief, func(cfg *RelayConfig) { brief(cfg); cfg.Mode = ModeBypass }} {
+		l := w.start(nil, edit)
+		<-l.done
+		require.ErrorIs(t, l.err, ErrRecreated)
+		require.NoError(t, l.e.Close())
+	}
+	require.Len(t, w.output()[0], 2)
+}
+
+// TestConsumerInputRecreated: the same for a consumer.
+func TestConsumerInputRecreated(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"))
+	b := newBook()
+	l := w.consume(b.handle, func(cfg *ConsumerConfig) { cfg.SessionTimeout = 300 * time.Millisecond })
+	l.settle()
+	l.stop()
+	w.vacate()
+	w.recreate(rec(0, "c", "1"), rec(0, "d", "1"), rec(0, "e", "1"))
+	l = w.consume(b.handle, nil)
+	<-l.done
+	require.ErrorIs(t, l.err, ErrRecreated)
+	require.NoError(t, l.e.Close())
+	require.Equal(t, []int64{0, 1}, b.of(0))
+}
+
+// TestStoreTakesOnTheInput: a store from before the id was kept gets it at its next start, and so does one that was in bypass, before it is
+// asked for the first verdict.
+func TestStoreTakesOnTheInput(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	e, err := engine.Open("data", w.engineOptions())
+	require.NoError(t, err)
+	p, err := e.Partition(testIn, 0)
+	require.NoError(t, err)
+	_, err = p.Check([]engine.Record{{Offset: 0, Timestamp: 1_700_000_000_000, Key: []byte("a")}}, nil)
+	require.NoError(t, err)
+	require.NoError(t, p.Commit(t.Context(), 1))
+	require.NoError(t, e.Close())
+	known := func(l *life) bool { return l.e.Metrics().Partitions[0].LogID != engine.LogID{} }
+
+	w.feed(rec(0, "b", "1"))
+	l := w.start(nil, func(cfg *RelayConfig) { oneName(cfg); cfg.Mode = ModeBypass })
+	l.settle()
+	require.False(t, known(l), "in bypass the store is left alone")
+	_, err = l.relay.SetMode(ModeActive)
+	require.NoError(t, err)
+	w.feed(rec(0, "c", "1"))
+	l.settle()
+	require.True(t, known(l))
+	l.stop()
+	l = w.start(nil, oneName)
+	l.settle()
+	require.True(t, known(l))
+	l.stop()
 }
 
 // TestInputRecreatedWhileRunning: noticed within a look, and nothing of the new topic is relayed as if it were the old one's.

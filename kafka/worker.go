@@ -113,17 +113,9 @@ func (w *worker) acked(b *batch, base int64) {
 // handle decides a chunk and builds the output's batches from what passes.
 func (w *worker) handle(chunk []*kgo.Record) error {
 	w.dups.flush()
-	mode := w.r.Mode()
-	w.enter(mode, chunk[0].Offset)
-	if mode != ModeBypass {
-		if err := w.check(chunk); err != nil && w.r.Mode() != ModeBypass {
-			return err
-		} else if err != nil {
-			// The switch was thrown while the store was asked: nothing of the chunk is sent yet. Whatever the mode is by now, there
-			// are no verdicts to go by.
-			mode = ModeBypass
-			w.enter(mode, chunk[0].Offset)
-		}
+	mode, err := w.decide(chunk)
+	if err != nil {
+		return err
 	}
 	if mode == ModeBypass {
 		return w.bypass(chunk)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ func newInspect() *cobra.Command {
 		Use:   "inspect DIR",
 		Short: "Show what a data directory holds",
 		Long: `inspect reads a data directory and changes nothing: the partitions, the offsets their state covers, the committed
-offset, live keys and buckets of time, the effective window, and the space on disk.
+offset, the topic's id (in JSON), live keys and buckets of time, the effective window, and the space on disk.
 
 The store must not be in use; ask a running noecho for its /metrics instead.`,
 		Args: cobra.ExactArgs(1),
@@ -61,6 +62,7 @@ type storeJSON struct {
 type partitionJSON struct {
 	Topic                  string       `json:"topic"`
 	Partition              int32        `json:"partition"`
+	TopicID                string       `json:"topic_id,omitempty"` // as Kafka's tools show it; left out: not known
 	CoverageStart          int64        `json:"coverage_start"`
 	CoverageTo             int64        `json:"coverage_to"`
 	Committed              *int64       `json:"committed"` // null: never
@@ -88,6 +90,9 @@ func writeJSON(w io.Writer, r *engine.Report) error {
 		out := partitionJSON{
 			Topic: p.Topic, Partition: p.Partition, CoverageStart: p.Start, CoverageTo: p.To, Keys: p.Keys,
 			WindowEffectiveSeconds: p.EffectiveWindow.Seconds(), IndexBytes: p.IndexBytes, TrailBytes: p.TrailBytes, Buckets: []bucketJSON{},
+		}
+		if p.LogID != (engine.LogID{}) {
+			out.TopicID = base64.RawURLEncoding.EncodeToString(p.LogID[:])
 		}
 		if p.Committed >= 0 {
 			out.Committed = &p.Committed
