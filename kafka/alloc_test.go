@@ -113,6 +113,7 @@ func TestHandlingAllocs(t *testing.T) {
 			}}, namedStore("x"))
 		require.NoError(t, err)
 		a := &assignment{m: &c.member, state: allUnique{}, wake: make(chan struct{}, 1)}
+		c.lease.renew(time.Now())
 		h := &handling{assignment: a, c: c, ctx: t.Context(), held: -1}
 		value, headers := make([]byte, 100), []kgo.RecordHeader{{Key: "id", Value: []byte("1")}}
 		records := make([]kgo.Record, n)

@@ -39,6 +39,7 @@ func (m *member) assigned(_ context.Context, _ *kgo.Client, parts map[string][]i
 		}
 		go a.run()
 	}
+	m.lease.ask()
 }
 
 // fetched notes what the group has committed for the new partitions.

@@ -8,6 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// heartbeatInterval is the time between two heartbeats, the client's and the lease's.
+func (m *member) heartbeatInterval() time.Duration { return min(3*time.Second, m.cfg.SessionTimeout/4) }
+
 // options of the member's client: the caller's first, so that ours win.
 func (m *member) options() []kgo.Opt {
 	// NewClient starts the group's goroutines, which may call back before Run has the client in its hands.
@@ -30,7 +33,7 @@ func (m *member) options() []kgo.Opt {
 		kgo.Balancers(m.balancers()...),
 		kgo.SessionTimeout(m.cfg.SessionTimeout),
 		kgo.RebalanceTimeout(m.cfg.RebalanceTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, m.cfg.SessionTimeout/4)),
+		kgo.HeartbeatInterval(m.heartbeatInterval()),
 		kgo.DisableAutoCommit(),
 		// A revocation waits until what was polled is in the queues, where drain sees it.
 		kgo.BlockRebalanceOnPoll(),

@@ -42,13 +42,14 @@ func TestConsumerLost(t *testing.T) {
 	w := newWorld(t, 1)
 	w.feed(rec(0, "a", "1"), rec(0, "b", "2"), rec(0, "a", "3"))
 	b := newBook()
-	entered := make(chan struct{})
+	entered, lost := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
 	var commits atomic.Int64
 	l := w.prepareConsumer(&hooks{before: func(int32, int64) error { commits.Add(1); return nil }}, func(ctx context.Context, batch Batch) error {
 		if !first.Swap(true) {
 			close(entered)
 			<-ctx.Done()
+			close(lost)
 			require.Zero(t, commits.Load())
 			return nil // too late to be believed
 		}
@@ -57,8 +58,7 @@ func TestConsumerLost(t *testing.T) {
 	}, briefly)
 	l.start()
 	<-entered
-	expired := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: testGroup, Err: kerr.UnknownMemberID})
-	require.NoError(t, expired.Wait(t.Context(), 1))
+	w.expire(lost)
 	l.settle()
 	l.stop()
 	require.Equal(t, []int64{0, 1}, b.of(0))

@@ -55,6 +55,8 @@
 //     client's again (recordPool), and nobody may hold on to the record, its key or its value.
 //   - The commit loop, the restore's claim, a revocation, and a consumer that has the engine forget keys, commit under
 //     commitMu, one at a time.
+//   - The lease is renewed by a goroutine of its own. Whoever is about to act looks at it: the producer before it sends, a handling
+//     before it calls.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
 //   - A handle of the engine belongs to the assignment, whose goroutine learns and checks with it, and is closed by release after the assignment's goroutine has returned.
@@ -109,8 +111,9 @@
 //
 // # What it does not do
 //
-//   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine): until that one
-//     hears of it, both write. Static membership with one process for each data directory makes that an accident that has
+//   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine). Such a one stops by itself,
+//     because it acts only while the coordinator has confirmed it within the session (lease); but what it was sending, or handling, at that moment goes
+//     on beside its successor. Static membership with one process for each data directory makes that an accident that has
 //     to be arranged; a second process with the same instance id ends the first with a *FencedError.
 //   - A request that a killed predecessor had on its way for longer than SettleWait, before the output's leader appended
 //     it, goes unseen: its records are repeated. What the leader has appended is waited for until it is replicated, where the

@@ -46,6 +46,7 @@ type member struct {
 
 	learner learner
 	missing missing
+	lease   lease
 
 	watchEvery time.Duration // immutable after init
 
@@ -86,6 +87,7 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery
+	m.lease.init(cfg.SessionTimeout)
 	m.shareMemory(1)
 }
 
@@ -115,8 +117,11 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 	}
 	m.running.Go(func() { m.commitLoop(stop) })
 	m.running.Go(func() { m.watch(stop) })
+	leased, endLease := context.WithCancel(context.WithoutCancel(ctx)) // beyond stop: what is drained is sent
+	defer endLease()
+	m.running.Go(func() { m.keepLease(leased) })
 	m.poll(stop)
-	err := m.shutdown()
+	err := m.shutdown(endLease)
 	if fatal := context.Cause(m.broken); fatal != nil {
 		return fatal
 	}
@@ -192,7 +197,7 @@ func (m *member) fetchError(stop context.Context, topic string, part int32, err 
 }
 
 // shutdown ends all that run has started. After a fatal error nothing is drained.
-func (m *member) shutdown() error {
+func (m *member) shutdown(endLease func()) error {
 	m.mu.Lock()
 	m.mu.stopping = true
 	parts := make([]int32, 0, len(m.mu.assigned))
@@ -201,6 +206,7 @@ func (m *member) shutdown() error {
 	}
 	m.mu.Unlock()
 	err := m.release(context.Background(), parts, m.broken.Err() == nil)
+	endLease()
 	m.role.leaving()
 	m.running.Wait()
 	m.learner.close()

@@ -45,6 +45,8 @@ type producer struct {
 	log  *slog.Logger
 	fail func(error) // told once or more; the first counts
 
+	lease *lease // nothing is sent without it; nil: there is none to wait for
+
 	ctx     context.Context // ends when the relay stops: nothing is sent after
 	cancel  context.CancelFunc
 	running sync.WaitGroup // requests and back-offs
@@ -56,6 +58,7 @@ type producer struct {
 		brokers  map[int32]*brokerQueue
 		underway map[int32]int // requests, by partition: of its lane, and of dead ones before it
 		stopped  bool
+		waiting  bool // for the lease
 	}
 }
 
@@ -167,7 +170,7 @@ func (p *producer) readyLocked(l *lane) {
 
 // sendLocked starts requests while there is something to send and room under way.
 func (p *producer) sendLocked(leader int32, q *brokerQueue) {
-	for q.inflight < brokerInflight && !p.mu.stopped {
+	for q.inflight < brokerInflight && !p.mu.stopped && len(q.ready) > 0 && p.allowedLocked() {
 		lanes, size, taken := []*lane(nil), 0, 0
 		for _, l := range q.ready {
 			if !l.dead {

@@ -81,8 +81,10 @@ func (r *Relay) joining(cl *kgo.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.producer = newProducer(cl, r.cfg.Output, r.log, r.fail)
+	r.producer.lease = &r.lease
 	if r.cfg.OnDuplicate == DuplicateTopic {
 		r.duplicates = newProducer(cl, r.cfg.DuplicatesTopic, r.log, r.fail)
+		r.duplicates.lease = &r.lease
 	}
 }
 

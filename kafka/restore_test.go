@@ -32,9 +32,7 @@ func TestLostWithARequestUnderWay(t *testing.T) {
 	l := w.start(nil, quick)
 	w.eventually("a request under way", sent.Load)
 	first := l.relay.assignments()[0]
-	expired := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: testGroup, Err: kerr.UnknownMemberID})
-	require.NoError(t, expired.Wait(t.Context(), 1))
-	<-first.done
+	w.expire(first.done)
 	w.eventually("assigned again", func() bool { ws := l.relay.assignments(); return len(ws) == 1 && ws[0] != first })
 	for range 20 { // time for the second to go wrong; it does not get ready however long we look
 		require.False(t, l.relay.assignments()[0].restored())

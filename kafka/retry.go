@@ -39,7 +39,7 @@ func (h *handling) deliver() error {
 				"records", len(h.passed), "attempt", attempt, "pause", pause, "cause", err)
 		}
 		h.count.retries.Add(1)
-		if !h.wait(time.After(pause)) {
+		if !waitFor(h, time.After(pause)) {
 			return errKilled
 		}
 	}
@@ -54,8 +54,8 @@ func (r *Retry) pause(attempt int) time.Duration {
 	return nominal - time.Duration(rand.Int64N(int64(nominal)/2+1))
 }
 
-// wait returns true when over has fired, and false when there is no time for it: the assignment was killed or drains.
-func (h *handling) wait(over <-chan time.Time) bool {
+// waitFor returns true when over has fired, and false when there is no time for it: the assignment was killed or drains.
+func waitFor[T any](h *handling, over <-chan T) bool {
 	for {
 		h.mu.Lock()
 		draining := h.draining
@@ -98,8 +98,11 @@ func (h *handling) call(b Batch) (err error) {
 	return err
 }
 
-// enter waits for a free slot; false: there is no time for it.
+// enter waits until the partition is the member's for sure, and for a free slot; false: there is no time for it.
 func (h *handling) enter() bool {
+	if held := h.m.lease.held(); held != always && !waitFor(h, held) {
+		return false
+	}
 	if h.c.slots == nil {
 		return h.ctx.Err() == nil
 	}
