@@ -69,6 +69,11 @@ func (m *member) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.stop, cancel)()
+	select {
+	case <-m.counted:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	spans, err := m.inputSpans(ctx, slices.Collect(maps.Keys(offsets[m.cfg.Input])))
 	if err != nil {
 		if ctx.Err() == nil {

@@ -49,6 +49,7 @@ type member struct {
 	lease   lease
 
 	watchEvery time.Duration // immutable after init
+	counted    chan struct{} // closed when watch knows what the group knew before: nothing is claimed earlier
 
 	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu.
 	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
@@ -83,7 +84,7 @@ type role interface {
 // init makes the member; the role calls it once.
 func (m *member) init(cfg memberConfig, s store, r role) {
 	m.cfg, m.store, m.role, m.log = cfg, s, r, cfg.Logger
-	m.relief, m.connected = make(chan struct{}, 1), make(chan struct{})
+	m.relief, m.connected, m.counted = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery

@@ -54,7 +54,7 @@ type Stats struct {
 	Commits        int64            // offset commits sent
 	Pauses         int64            // times a partition's fetching was paused
 	Learned        uint64           // records taken in again because the store was missing them, of all partitions
-	Added          uint64           // partitions added to the input while this ran: keys may have moved
+	Added          uint64           // partitions added to the input while this ran, or while the group was away: keys may have moved
 	Missing        Missing          // what was found missing at assignments
 	// Totals of all partitions since NewRelay, also of those no longer assigned.
 	Totals Totals

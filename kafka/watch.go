@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"noecho/engine"
 )
 
@@ -56,13 +58,40 @@ func (a *assignment) identify() error {
 	return nil
 }
 
+// partitionsBefore returns how many partitions of the input the group knew when it was last at work; 0: that cannot be said. It
+// commits an offset for each partition that it gets, also where there is no record yet. So those that have none at the end of the topic
+// came later; one in between was never claimed, because a first start was cut short.
+func (m *member) partitionsBefore(ctx context.Context) (n int32) {
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+	offsets, err := kadm.NewClient(m.cl).FetchOffsets(ctx, m.cfg.Group)
+	if err != nil {
+		return 0 // a group that is new, or nobody answers: then others say so
+	}
+	known := 0
+	for _, o := range offsets[m.cfg.Input] {
+		if o.Err == nil && o.At >= 0 {
+			known++
+		}
+	}
+	for o, ok := offsets.Lookup(m.cfg.Input, n); ok && o.At >= 0; o, ok = offsets.Lookup(m.cfg.Input, n) {
+		n++
+	}
+	if int(n) != known {
+		return 0
+	}
+	return n
+}
+
 // watch looks at the input now and then. Two things change a topic under its readers without an error that says so: it is
 // deleted and made again, and then offsets mean other records; or partitions are added, and then keys go to others than
 // before, where nobody knows them.
 func (m *member) watch(stop context.Context) {
 	tick := time.NewTicker(m.watchEvery)
 	defer tick.Stop()
-	for known := int32(0); ; {
+	known := m.partitionsBefore(stop)
+	close(m.counted)
+	for {
 		_, _, version := m.input.leader(0)
 		if err := m.input.refresh(stop, version); err != nil && stop.Err() == nil {
 			if topic := (*TopicError)(nil); errors.As(err, &topic) {

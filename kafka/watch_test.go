@@ -159,6 +159,24 @@ func TestPartitionsAddedWhileRunning(t *testing.T) {
 	w.requireClean()
 }
 
+// TestPartitionsAddedWhileStopped: noticed at the start, once, by what the group has offsets for.
+func TestPartitionsAddedWhileStopped(t *testing.T) {
+	w := newWorld(t, 2)
+	w.feed(rec(0, "a", "1"))
+	require.Zero(t, w.run(oneName).Added, "a new group")
+	require.Zero(t, w.run(oneName).Added, "partition 1 has never held a record")
+	for _, topic := range []string{testOut, testIn} {
+		_, err := w.adm.CreatePartitions(t.Context(), 3, topic)
+		require.NoError(t, err)
+	}
+	w.parts = 5
+	l := w.start(nil, oneName)
+	l.settle()
+	w.eventually("a look at the input", func() bool { return l.relay.Stats().Added == 3 })
+	l.stop()
+	require.Zero(t, w.run(oneName).Added, "known by now")
+}
+
 // TestLostToRetentionIsCounted: what was removed before it was handled.
 func TestLostToRetentionIsCounted(t *testing.T) {
 	w := newWorld(t, 1)

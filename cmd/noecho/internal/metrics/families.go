@@ -50,7 +50,7 @@ var (
 	stateMissing    = counter("state_missing_total", "Partitions that came without the state of what the group has handled.", "topic", "reason")
 	retentionPassed = counter("retention_lost_offsets_total", "Offsets that retention removed before they were handled.", "topic")
 
-	added = counter("partitions_added_total", "Partitions added to the input while this process ran.", "topic")
+	added = counter("partitions_added_total", "Partitions added to the input while this process ran, or while the group was away.", "topic")
 
 	alreadyThere = counter("already_in_output_total", "Records found in the output's tail after a restart and not produced again.", "topic")
 	produced     = counter("output_records_total", "Records acknowledged by the output.", "topic")
