@@ -2,10 +2,15 @@ package kafka
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// maxLetterBytes bounds a batch of dead letters; the client's requests are no larger than 100 MiB.
+const maxLetterBytes = 32 << 20
 
 // Consumer reads a topic as a member of a group and gives its handler the records that are no duplicates. See the package
 // comment for its guarantees. Run is called once; Preflight and Stats may be called at any time, from any goroutine.
@@ -15,6 +20,8 @@ type Consumer struct {
 	// Immutable after NewConsumer.
 	cfg   ConsumerConfig // member.cfg is the part of it that the group's half knows, with its defaults
 	slots chan struct{}  // cap: handler calls at a time; nil: no bound
+
+	maxLetter atomic.Int64 // max.message.bytes of the dead-letter topic; 0: not known
 
 	totals ConsumerTotals // of assignments that are gone; protected by member.mu
 }
@@ -55,9 +62,28 @@ func (c *Consumer) Preflight(ctx context.Context) error {
 		if c.cfg.OnError != OnErrorDeadLetter {
 			return nil
 		}
-		_, err := partitionsOf(ctx, adm, c.cfg.DeadLetterTopic, "create it, or name another dead-letter topic")
-		return err
+		if _, err := partitionsOf(ctx, adm, c.cfg.DeadLetterTopic, "create it, or name another dead-letter topic"); err != nil {
+			return err
+		}
+		return c.checkSizes(ctx, adm)
 	})
+}
+
+// checkSizes compares the largest batch that the topics take, and notes the dead-letter topic's. Where that one takes as much, a letter may still be
+// too large by its headers; see omissions.
+func (c *Consumer) checkSizes(ctx context.Context, adm *kadm.Client) error {
+	limits, err := messageLimits(ctx, adm, c.cfg.Topic, c.cfg.DeadLetterTopic)
+	in, letters := limits[c.cfg.Topic], limits[c.cfg.DeadLetterTopic]
+	if err != nil || in == 0 || letters == 0 {
+		c.log.Info("topic configs are not known; sizes are not compared", "cause", err)
+		return nil
+	}
+	c.maxLetter.Store(int64(letters))
+	if letters < in {
+		return &TopicError{Topic: c.cfg.DeadLetterTopic, Err: fmt.Errorf("it takes batches of at most %d bytes, %q of %d", letters, c.cfg.Topic, in),
+			Hint: fmt.Sprintf("a large dead letter would be written without its value; set its max.message.bytes to %d or more", in+2*maxErrorText)}
+	}
+	return nil
 }
 
 // Run consumes until ctx ends. Then the handler calls that are under way are waited for, what they have done is
@@ -67,7 +93,11 @@ func (c *Consumer) Preflight(ctx context.Context) error {
 //
 // Run, like a rebalance, waits for the handler to return, however long that takes: a handler must return when its context ends.
 func (c *Consumer) Run(ctx context.Context) error {
-	return c.run(ctx, func(context.Context) {})
+	return c.run(ctx, func(context.Context) {
+		if n := c.maxLetter.Load(); n > 0 { // the client refuses by itself what is larger than its largest batch
+			c.member.cfg.Client = append([]kgo.Opt{kgo.ProducerBatchMaxBytes(int32(min(n, maxLetterBytes)))}, c.member.cfg.Client...)
+		}
+	})
 }
 
 // joining implements role.

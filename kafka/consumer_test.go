@@ -286,6 +286,13 @@ func TestConsumerPreflight(t *testing.T) {
 	require.ErrorAs(t, ask(func(c *ConsumerConfig) { c.Topic = "nowhere" }), &topic)
 	require.ErrorAs(t, ask(func(c *ConsumerConfig) { c.OnError, c.DeadLetterTopic = OnErrorDeadLetter, "nowhere" }), &topic)
 	require.Equal(t, "nowhere", topic.Topic)
+
+	require.NoError(t, w.cluster.CreateTopic("orders-dead", 1, nil))
+	dead := func(c *ConsumerConfig) { c.OnError, c.DeadLetterTopic = OnErrorDeadLetter, "orders-dead" }
+	require.NoError(t, ask(dead))
+	w.limit("orders-dead", 1000)
+	require.ErrorAs(t, ask(dead), &topic)
+	require.ErrorContains(t, topic, "max.message.bytes")
 }
 
 func TestRetryPause(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -301,6 +302,57 @@ func TestDeadLetter(t *testing.T) {
 	l.settle()
 	l.stop()
 	require.Equal(t, []int64{0, 2, 3}, b.of(0))
+}
+
+// noise does not compress.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	rng := rand.New(rand.NewPCG(7, uint64(n)))
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	return b
+}
+
+// TestDeadLetterTooLarge: a letter that its topic does not take is written without what is too large, says so, and names its source. The
+// others are whole, though they were sent in one batch with it.
+func TestDeadLetterTooLarge(t *testing.T) {
+	const letters = "orders-dead"
+	w := newWorld(t, 1)
+	require.NoError(t, w.cluster.CreateTopic(letters, 1, nil))
+	w.limit(letters, 6000)
+	value, header, key := rec(0, "value", ""), rec(0, "header", "h"), rec(0, "", "k")
+	value.Value = noise(8000)
+	header.Headers = []kgo.RecordHeader{{Key: "large", Value: noise(8000)}}
+	key.Key = noise(8000)
+	w.feed(rec(0, "a", "1"), value, header, key, rec(0, "b", "2"))
+	for range 2 { // the next start goes on behind it
+		l := w.consume(func(context.Context, Batch) error { return errBad }, func(cfg *ConsumerConfig) {
+			cfg.OnError, cfg.DeadLetterTopic = OnErrorDeadLetter, letters
+		})
+		l.settle()
+		l.stop()
+	}
+	got := make(map[string]*kgo.Record)
+	for _, r := range w.read(letters)[0] {
+		got[string(r.Headers[len(r.Headers)-1].Value)] = r
+	}
+	require.Len(t, got, 5)
+	omitted := func(r *kgo.Record) string {
+		if h := r.Headers[len(r.Headers)-2]; h.Key == omittedHeader {
+			return string(h.Value)
+		}
+		return ""
+	}
+	for source, want := range map[string][3]string{
+		"orders/0/0": {"", "a", "1"}, "orders/0/1": {"value", "value", ""}, "orders/0/2": {"value+headers", "header", ""},
+		"orders/0/3": {"value+headers+key", "", ""}, "orders/0/4": {"", "b", "2"},
+	} {
+		r := got[source]
+		require.Equal(t, want, [3]string{omitted(r), string(r.Key), string(r.Value)}, source)
+		require.NotNil(t, r.Value, "%s: a tombstone", source)
+		require.Equal(t, errorHeader, r.Headers[0].Key)
+	}
 }
 
 // TestDeadLetterBeforeOffset: while the letter is not acknowledged nothing moves; refused, it stops the consumer.
