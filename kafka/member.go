@@ -36,6 +36,7 @@ type member struct {
 	broken    context.Context // ends with the first fatal error, which is its cause
 	breakWith context.CancelCauseFunc
 
+	modeMu    sync.Mutex  // held while bypass, stateless and the relay's mode are changed, one by the others
 	bypass    atomic.Bool // nobody asks the store, and its failures are no matter: see ModeBypass
 	stateless atomic.Bool // some partition has no state, or there is no store: bypass is for good
 

@@ -133,12 +133,17 @@ func (w *worker) bypass(chunk []*kgo.Record) error {
 // claimState claims the engine's state of a partition. In bypass the relay can do without.
 func (m *member) claimState(part int32) (partition, error) {
 	state, err := m.store.Partition(m.cfg.Input, part)
-	if err != nil && m.bypass.Load() {
+	if err == nil {
+		return state, nil
+	}
+	m.modeMu.Lock() // SetMode must not look at stateless between our look at bypass and our word
+	defer m.modeMu.Unlock()
+	if m.bypass.Load() {
 		m.stateless.Store(true)
 		m.log.Error("the state of a partition cannot be claimed: it stays in bypass until a restart", "topic", m.cfg.Input, "partition", part, "cause", err)
 		return noState{}, nil
 	}
-	return state, err
+	return nil, err
 }
 
 // noStore stands in for an engine that could not be opened. The relay runs in bypass then, and stays there: nothing below

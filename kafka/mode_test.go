@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -316,4 +317,40 @@ func TestModeIsNotKept(t *testing.T) {
 	l.stop()
 	w.requireClean()
 	require.Equal(t, "active", string(w.output()[0][1].Value))
+}
+
+// sickStore has a state that cannot be claimed.
+type sickStore struct{ store }
+
+func (sickStore) Partition(string, int32) (partition, error) { return nil, errBad }
+
+// TestClaimAndSwitch: a partition that goes without its state, because the switch says bypass, and the way back at the same moment. One of the two
+// has to lose: the claim fails, or the mode stays.
+func TestClaimAndSwitch(t *testing.T) {
+	w := newWorld(t, 1)
+	cfg := w.config(&network{})
+	cfg.InstanceID = "one"
+	r, err := newRelay(cfg, sickStore{noStore{}})
+	require.NoError(t, err)
+	for range 20_000 {
+		r.stateless.Store(false)
+		_, err := r.SetMode(ModeBypass)
+		require.NoError(t, err)
+		var there atomic.Int32 // both at once, or the window is never met
+		meet := func() {
+			for there.Add(1); there.Load() < 2; {
+				runtime.Gosched()
+			}
+		}
+		back := make(chan struct{})
+		go func() {
+			defer close(back)
+			meet()
+			_, _ = r.SetMode(ModeActive)
+		}()
+		meet()
+		state, err := r.claimState(0)
+		<-back
+		require.False(t, err == nil && r.Mode() == ModeActive, "active, with %T", state)
+	}
 }

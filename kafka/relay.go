@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,8 +18,7 @@ type Relay struct {
 	cfg        RelayConfig // whole; member.cfg is the part of it that the group's half knows
 	compressor kgo.Compressor
 
-	modeMu sync.Mutex           // held by SetMode
-	mode   atomic.Pointer[Mode] // written under modeMu
+	mode atomic.Pointer[Mode] // written under modeMu
 
 	duplicates *producer // to their topic; nil: they have none. As producer
 	producer   *producer // set by joining, under member.mu, before any callback; immutable then
