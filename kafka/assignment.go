@@ -33,7 +33,8 @@ type assignment struct {
 	resume resume
 	since  int64 // see metadata.since
 
-	learning learning
+	learning  learning
+	unlearned bool // owned by run: learning was left out, in bypass
 
 	last position // protected by member.commitMu: what Kafka last acknowledged; next -1: nothing yet
 

@@ -57,9 +57,11 @@ func (a *assignment) unknown() span {
 // learn takes in what the store is missing below the start: it reads the input and asks for verdicts that nobody looks at,
 // for the marks that they leave. The log is the only changelog there is. Called by run, once, before it is ready.
 //
-// In bypass nothing is learned: the store is left alone, and the kill switch must not have to wait.
+// In bypass nothing is learned: the store is left alone, and the kill switch must not have to wait. On the way back it is not made good:
+// see notLearned.
 func (a *assignment) learn() error {
 	if a.m.bypass.Load() {
+		a.unlearned = true
 		return nil
 	}
 	if err := a.identify(); err != nil { // the switch may have been on when the assignment began
@@ -102,6 +104,23 @@ func (a *assignment) learn() error {
 		case <-ctx.Done():
 			return errKilled
 		}
+	}
+}
+
+// notLearned counts and says, on the way back from bypass, what was not learned because the assignment began in it. To learn it then
+// would hold up records at a moment when somebody has just decided that they must flow, and it cannot be done later: the engine takes offsets
+// in in ascending order. Who has the time restarts instead: then learn reads all that the store lacks, also what passed in bypass. Called by run,
+// before the store is asked for the first verdict.
+func (a *assignment) notLearned() {
+	if !a.unlearned {
+		return
+	}
+	a.unlearned = false
+	unknown := a.unknown()
+	a.m.countMissing(a, unknown)
+	if unknown.start < unknown.end && a.m.cfg.Learn != LearnOff {
+		a.m.log.Warn("back from bypass without having learned what the store does not know: copies of it pass; a restart instead of the switch learns it",
+			"topic", a.m.cfg.Input, "partition", a.part, "from", unknown.start, "to", unknown.end)
 	}
 }
 

@@ -68,6 +68,7 @@ func (w *worker) decide(chunk []*kgo.Record) (Mode, error) {
 		if err := w.identify(); err != nil { // in bypass the store was left alone
 			return mode, err
 		}
+		w.notLearned()
 	}
 	w.enter(mode, chunk[0].Offset)
 	if mode == ModeBypass {
