@@ -17,12 +17,15 @@ import (
 // coordinator, and there are members that get none: cut off from the coordinator alone, frozen and woken again, or waiting for the
 // answer to a request to join, in which time the client sends no heartbeats. All of these go on beside the successor.
 //
-// The coordinator gives a member up when it has not heard of it for a session timeout. So a member that was answered is its
-// partitions' owner for a session from the moment when it sent that request, whatever happens since, and no longer: a
-// lease. It is renewed by heartbeats of our own, whose answers we see, also while a request to join is under way (they go by
+// The coordinator gives a member up when it has not heard of it for a session timeout, or when it does not take part in a rebalance
+// within the rebalance timeout. So a member that was answered is its partitions' owner for the shorter of the two from the moment when it
+// sent that request, whatever happens since, and no longer: a lease. It is renewed by heartbeats of our own, whose answers we see, also while a request to join is under way (they go by
 // another connection). Where none is answered we stop in time, which costs availability and nothing else; the first answer lets us go on.
 //
-// A tenth of the session is left for what is on its way when the lease ends.
+// A tenth of that is left for what is on its way when the lease ends.
+//
+// One member is told that there is a rebalance, and its request to join alone does not arrive. It is confirmed until the rebalance goes
+// on without it, and hears of that with the next heartbeat.
 type lease struct {
 	length time.Duration // immutable after init
 	kick   chan struct{} // cap 1: ask now
@@ -36,8 +39,9 @@ type lease struct {
 // leaseRetryPause is the time between two questions while the lease does not hold.
 const leaseRetryPause = 200 * time.Millisecond
 
-func (l *lease) init(session time.Duration) {
-	l.length = session - session/10
+func (l *lease) init(session, rebalance time.Duration) {
+	l.length = min(session, rebalance)
+	l.length -= l.length / 10
 	l.kick, l.renewed = make(chan struct{}, 1), make(chan struct{})
 }
 
@@ -86,7 +90,7 @@ func (l *lease) ask() {
 
 // keepLease renews the lease until ctx ends.
 func (m *member) keepLease(ctx context.Context) {
-	interval := m.heartbeatInterval()
+	interval := min(m.heartbeatInterval(), m.lease.length/4)
 	for held, said := false, false; ; {
 		m.askCoordinator(ctx)
 		pause, now := interval, m.lease.holds()
@@ -120,7 +124,7 @@ func (m *member) askCoordinator(ctx context.Context) {
 	if id == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, max(m.cfg.SessionTimeout/2, m.heartbeatInterval()))
+	ctx, cancel := context.WithTimeout(ctx, m.lease.length)
 	defer cancel()
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Group, req.MemberID, req.Generation = m.cfg.Group, id, generation

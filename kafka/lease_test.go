@@ -12,7 +12,7 @@ import (
 
 func TestLease(t *testing.T) {
 	var l lease
-	l.init(time.Hour)
+	l.init(2*time.Hour, time.Hour)
 	require.False(t, l.holds(), "before anything was answered")
 	waits := l.held()
 	require.NotEqual(t, (<-chan struct{})(always), waits)

@@ -89,7 +89,7 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery
-	m.lease.init(cfg.SessionTimeout)
+	m.lease.init(cfg.SessionTimeout, cfg.RebalanceTimeout)
 	m.shareMemory(1)
 }
 
