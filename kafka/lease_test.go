@@ -122,3 +122,40 @@ func TestStopWithoutTheCoordinator(t *testing.T) {
 	l.stop()
 	w.requireClean()
 }
+
+// TestWaitingToJoin: a rebalance that takes longer than a session, because somebody else is slow to join, is no reason to stop: the member that
+// waits is still its partitions' owner, and the coordinator says so. The client sends no heartbeats meanwhile.
+func TestWaitingToJoin(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"))
+	l := w.start(nil, hasty)
+	l.settle()
+	joining, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.cluster.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if id := req.(*kmsg.JoinGroupRequest).InstanceID; id != nil { // the relay's, not the guest's
+			once.Do(func() { close(joining) })
+			select {
+			case <-release:
+			default:
+				w.cluster.SleepControl(func() { <-release })
+			}
+		}
+		return nil, nil, false
+	})
+	back := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(back)
+	g := w.guest()
+	defer g.Close()
+	<-joining
+	for i, until := 0, time.Now().Add(3*l.m.cfg.SessionTimeout); time.Now().Before(until); i++ {
+		w.feed(rec(0, fmt.Sprintf("b%d", i), "1"))
+		w.produced(l, uint64(i)+2)
+	}
+	back()
+	g.Close()
+	l.settle()
+	l.stop()
+	w.requireClean()
+}
