@@ -38,6 +38,7 @@ type ConsumerPartition struct {
 // ConsumerStats is a snapshot of a Consumer.
 type ConsumerStats struct {
 	Partitions     []ConsumerPartition // ascending
+	Unconfirmed    bool                // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
 	CommitFailures int64               // offset commits that Kafka did not acknowledge; the next one makes good
 	Commits        int64               // offset commits sent
 	Pauses         int64               // times a partition's fetching was paused
@@ -45,8 +46,11 @@ type ConsumerStats struct {
 	Totals ConsumerTotals
 }
 
-// Ready says whether every assigned partition has its start claimed. It is true with no partition assigned.
+// Ready says whether every assigned partition has its start claimed, and none waits for the coordinator. It is true with no partition assigned.
 func (s *ConsumerStats) Ready() bool {
+	if s.Unconfirmed {
+		return false
+	}
 	for i := range s.Partitions {
 		if s.Partitions[i].State == StateRestoring {
 			return false
@@ -70,6 +74,7 @@ func (c *Consumer) Stats() ConsumerStats {
 	for _, h := range tasks {
 		s.Partitions = append(s.Partitions, h.stats())
 	}
+	s.Unconfirmed = len(s.Partitions) > 0 && !c.lease.holds()
 	slices.SortFunc(s.Partitions, func(a, b ConsumerPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s
 }

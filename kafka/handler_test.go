@@ -355,6 +355,26 @@ func TestDeadLetterTooLarge(t *testing.T) {
 	}
 }
 
+// TestDeadLetterAsLargeAsItsTopic: once Preflight knows what the topic takes, the client is no stricter than that.
+func TestDeadLetterAsLargeAsItsTopic(t *testing.T) {
+	const letters = "orders-dead"
+	w := newWorld(t, 1)
+	require.NoError(t, w.cluster.CreateTopic(letters, 1, nil))
+	w.limit(testIn, 2<<20)
+	w.limit(letters, 3<<20)
+	large := rec(0, "a", "")
+	large.Value = noise(3 << 19)
+	w.feed(large)
+	l := w.prepareConsumer(nil, func(context.Context, Batch) error { return errBad }, func(cfg *ConsumerConfig) {
+		cfg.OnError, cfg.DeadLetterTopic = OnErrorDeadLetter, letters
+	})
+	require.NoError(t, l.c.Preflight(tContext(t)))
+	l.start()
+	l.settle()
+	l.stop()
+	require.Equal(t, large.Value, w.read(letters)[0][0].Value)
+}
+
 // TestDeadLetterBeforeOffset: while the letter is not acknowledged nothing moves; refused, it stops the consumer.
 func TestDeadLetterBeforeOffset(t *testing.T) {
 	const letters = "orders-dead"

@@ -74,6 +74,7 @@ func TestCutOffFromTheCoordinator(t *testing.T) {
 	})
 	time.Sleep(100 * time.Millisecond) // a relay that does not know better is done with all of it by now
 	require.EqualValues(t, 2, l.relay.Stats().Totals.Produced)
+	require.True(t, l.relay.Stats().Unconfirmed)
 	back()
 	l.settle()
 	l.stop()
@@ -96,6 +97,8 @@ func TestConsumerCutOffFromTheCoordinator(t *testing.T) {
 	})
 	time.Sleep(100 * time.Millisecond)
 	require.Equal(t, []int64{0}, b.of(0))
+	stats := l.c.Stats()
+	require.False(t, stats.Ready())
 	back()
 	l.settle()
 	l.stop()

@@ -161,6 +161,7 @@ func (r *Relay) Stats() Stats {
 	for _, w := range workers {
 		s.Partitions = append(s.Partitions, w.stats())
 	}
+	s.Unconfirmed = len(s.Partitions) > 0 && !r.lease.holds()
 	slices.SortFunc(s.Partitions, func(a, b PartitionStats) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s
 }

@@ -49,6 +49,7 @@ type PartitionStats struct {
 type Stats struct {
 	Mode           Mode             // what SetMode set last; a partition takes it up at its next chunk
 	Partitions     []PartitionStats // ascending
+	Unconfirmed    bool             // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
 	ProduceRetries int64            // batches sent again, for any passing cause
 	CommitFailures int64            // offset commits that Kafka did not acknowledge; the next one makes good
 	Commits        int64            // offset commits sent

@@ -39,7 +39,7 @@ func (h *health) note() string {
 	return ""
 }
 
-// ready: partitions are assigned and all of them past their restore, and nobody has asked us to stop (ctx).
+// ready: partitions are assigned and all of them past their restore, they are this member's for sure, and nobody has asked us to stop (ctx).
 func (h *health) ready(ctx context.Context) error {
 	if err := h.alive(); err != nil {
 		return err
@@ -55,6 +55,9 @@ func (h *health) ready(ctx context.Context) error {
 		if p := &s.Partitions[i]; p.State != kafka.StateRunning {
 			return fmt.Errorf("partition %d is %s", p.Partition, p.State)
 		}
+	}
+	if s.Unconfirmed {
+		return errors.New("the group's coordinator does not confirm this member")
 	}
 	return nil
 }

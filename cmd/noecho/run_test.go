@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/kafka"
 )
 
 const (
@@ -281,6 +283,12 @@ func TestReadiness(t *testing.T) {
 	h.stats = stats(running, running)
 	require.NoError(t, h.ready(context.Background()))
 	require.NoError(t, h.alive())
+	cut := h.stats()
+	cut.Unconfirmed = true
+	h.stats = func() kafka.Stats { return cut }
+	require.ErrorContains(t, h.ready(context.Background()), "coordinator")
+	require.NoError(t, h.alive(), "no restart helps")
+	h.stats = stats(running, running)
 	stopping, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorContains(t, h.ready(stopping), "stopping")
