@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -93,6 +94,8 @@ func (a *assignment) learn() error {
 			return errKilled
 		case err == nil:
 			return nil
+		case errors.Is(err, ErrRecreated):
+			return recreated(a.m.cfg.Input) // not a LearnError: to learn nothing is no remedy
 		case final(err):
 			return &LearnError{Topic: a.m.cfg.Input, Partition: a.part, From: l.next, To: unknown.end, Err: err}
 		case !l.passing:

@@ -1,14 +1,17 @@
 package kafka
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"noecho/engine"
+	"noecho/internal/testutil"
 )
 
 // recreate deletes the input and makes it again, with records.
@@ -62,6 +65,27 @@ func TestInputRecreatedWhileStopped(t *testing.T) {
 		require.NoError(t, l.e.Close())
 	}
 	require.Len(t, w.output()[0], 2)
+}
+
+// TestInputRecreatedWhileLearning: what the store lacks is not in the new topic, and to go on without it is no remedy.
+func TestInputRecreatedWhileLearning(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"))
+	w.run(oneName)
+	w.fs = testutil.NewFS()
+	w.refuseLearning(2, kerr.NotLeaderForPartition.Code, -1) // until the topic is another one
+	l := w.start(nil, oneName)
+	w.eventually("learning", func() bool {
+		l.m.learner.mu.Lock()
+		defer l.m.learner.mu.Unlock()
+		return l.m.learner.tail != nil && l.m.learner.tail.top.topicID() != topicID{}
+	})
+	w.recreate(rec(0, "c", "1"), rec(0, "d", "1"), rec(0, "e", "1"))
+	<-l.done
+	require.ErrorIs(t, l.err, ErrRecreated)
+	var learning *LearnError
+	require.False(t, errors.As(l.err, &learning), "%v", l.err)
+	require.NoError(t, l.e.Close())
 }
 
 // TestConsumerInputRecreated: the same for a consumer.
