@@ -108,7 +108,7 @@ func TestSettleDepth(t *testing.T) {
 		stackRuns(t, x, m, 1, 1, 100)
 		require.LessOrEqual(t, x.Metrics().L0Sublevels, 17)
 	}
-	eventually(t, "merged by depth", func() bool { return x.Metrics().L0Sublevels < 8 })
+	eventually(t, "merged by depth", func() bool { return x.Metrics().L0Sublevels < 12 })
 	requireState(t, x, m)
 }
 
