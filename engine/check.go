@@ -40,8 +40,10 @@ func (k Kind) String() string {
 
 // Verdict on a record. First is the offset of the record that owns the key: the record's own unless Kind is Duplicate.
 type Verdict struct {
-	Kind  Kind
-	First int64
+	Kind      Kind
+	Elsewhere bool  // a Duplicate of a record in another partition: see Topic
+	Partition int32 // that one, where Elsewhere is set; else 0
+	First     int64
 }
 
 // Check decides a batch of records, whose offsets must ascend (gaps are normal), and appends one verdict a record to
@@ -77,6 +79,7 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 		}
 		n := min(len(recs), chunkRecords)
 		var err error
+		p.topic.lock()
 		s.lockCheck()
 		if p.closed {
 			err = ErrClosed
@@ -84,6 +87,7 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 			dst, err = s.checkChunk(recs[:n], dst)
 		}
 		s.unlockCheck()
+		p.topic.unlock()
 		if err != nil {
 			return dst, err
 		}
@@ -161,14 +165,19 @@ func (s *shard) takeIn(o, ts int64, h bloom.Hash, mask bloom.Mask) (Verdict, err
 			return Verdict{}, err
 		}
 	}
-	if s.empty {
-		s.empty, s.start, s.to = false, o, o
-	}
 	v := Verdict{Kind: Unique, First: o}
 	if hit.offset >= 0 && hit.offset < o {
 		v = Verdict{Kind: Duplicate, First: hit.offset}
+	} else if s.shared != nil && hit.offset != o {
+		var err error
+		if v, err = s.shared.judge(s, h, s.current().num, v); err != nil {
+			return Verdict{}, err
+		}
 	}
-	if v.Kind == Unique || (s.e.opt.Refresh && hit.bucket != s.current().num) {
+	if s.empty {
+		s.empty, s.start, s.to = false, o, o
+	}
+	if v.Kind == Unique || (s.e.opt.Refresh && !v.Elsewhere && hit.bucket != s.current().num) {
 		if err := s.remember(h, v.First); err != nil {
 			return Verdict{}, err
 		}
@@ -221,8 +230,14 @@ func (s *shard) replay(o int64, h bloom.Hash, mask bloom.Mask) (Verdict, error) 
 		s.counts.duplicate++
 		return Verdict{Kind: Duplicate, First: hit.offset}, nil
 	}
-	s.counts.redelivery++
-	return Verdict{Kind: Redelivery, First: o}, nil
+	v := Verdict{Kind: Redelivery, First: o}
+	if s.shared != nil && hit.offset != o { // with a mark of its own it is the owner, whatever others hold
+		if v, err = s.shared.judge(s, h, s.buckets[at].num, v); err != nil {
+			return Verdict{}, err
+		}
+	}
+	s.count(v.Kind)
+	return v, nil
 }
 
 // remember stores the mark (current bucket, hash) -> offset in the table and the frame, in this order: a table that is frozen

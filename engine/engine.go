@@ -47,6 +47,7 @@ type Engine struct {
 	poison atomic.Pointer[PoisonedError] // set once
 	closed atomic.Bool
 	full   atomic.Bool // OnFull=Fail and over the limit; set by the keeper
+	shares atomic.Bool // some topic's marks are shared: see Topic
 
 	unsealed    atomic.Int64  // bytes of frozen tables that are not in the index; written by shards and the keeper
 	keys        atomic.Int64  // marks of all live buckets

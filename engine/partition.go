@@ -4,7 +4,8 @@ package engine
 // at a time each; batches should come from one, because their offsets belong in order.
 type Partition struct {
 	s      *shard
-	closed bool // protected by s.mu
+	topic  *Topic // immutable; nil: this partition is on its own
+	closed bool   // protected by s.mu
 }
 
 // Committed returns the largest offset given to Commit or CommitStart, in this life of the store or an earlier one; -1: never.
@@ -142,6 +143,8 @@ func (s *shard) forget(f bucketHash) error {
 // Close gives the partition back: another handle may claim it. What was not committed is kept in memory and may be
 // committed by the next holder. A second Close does nothing.
 func (p *Partition) Close() error {
+	p.topic.lock()
+	defer p.topic.unlock()
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if p.closed {
@@ -149,5 +152,6 @@ func (p *Partition) Close() error {
 	}
 	p.closed = true
 	p.s.claimed = false
+	p.topic.leave(p.s)
 	return nil
 }

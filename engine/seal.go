@@ -167,6 +167,9 @@ func (e *Engine) seal(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	begin := time.Now()
+	if err := e.syncShared(ctx); err != nil {
+		return false, err
+	}
 	if err := e.index.Ingest(ctx, runs, metas, trails...); err != nil {
 		return false, err
 	}

@@ -36,7 +36,8 @@ type shard struct {
 	mu      sync.Mutex
 
 	claimed bool
-	logID   LogID // also in the index; zero: nobody has said it
+	logID   LogID  // also in the index; zero: nobody has said it
+	shared  *Topic // of the handle that has it: others are asked what this one does not know; nil: they are not
 
 	// The rule's state. Invariants: buckets ascend by num and by first; if !empty, start <= to and there is at least one
 	// bucket; the last one is current.
