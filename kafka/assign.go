@@ -185,8 +185,14 @@ func (m *member) begin(a *assignment, log span, latest bool) error {
 
 // revoked drains the partitions, commits, and lets them go; all within the rebalance timeout.
 func (m *member) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
+	m.mu.Lock()
+	stopping := m.mu.stopping
+	m.mu.Unlock()
 	if err := m.release(ctx, parts[m.cfg.Input], true); err != nil {
 		m.fail(err)
+	}
+	if m.scope != nil && !stopping {
+		m.fail(m.notAlone("the group takes partitions away from this member"))
 	}
 }
 
@@ -264,6 +270,7 @@ func (m *member) stopAll(ctx context.Context, as []*assignment, drain bool) {
 func (m *member) forget(a *assignment) {
 	m.mu.Lock()
 	delete(m.mu.assigned, a.part)
+	m.scope.leave(a)
 	m.role.gone(a)
 	m.shareMemory(len(m.mu.assigned))
 	m.mu.Unlock()

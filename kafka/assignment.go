@@ -67,6 +67,9 @@ type task interface {
 	position() position
 	// nextLocked returns position's offset. Called with the assignment's mu held.
 	nextLocked() int64
+	// doneLocked returns the offset below which every original is done, whatever else keeps it from being committed. Called with
+	// the assignment's mu held.
+	doneLocked() int64
 	// abandon ends what is under way: nothing more is sent or handled. Called by kill, once or several times, from any goroutine.
 	abandon()
 }
@@ -188,6 +191,10 @@ func (a *assignment) run() {
 	case <-a.claimed:
 	}
 	if err := a.learn(); err != nil {
+		a.failed(err)
+		return
+	}
+	if err := a.m.scope.gather(a); err != nil {
 		a.failed(err)
 		return
 	}

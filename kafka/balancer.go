@@ -55,7 +55,7 @@ func (m *member) balancers() []kgo.GroupBalancer {
 		}
 		return m.store.Coverages()
 	}
-	return []kgo.GroupBalancer{&warmBalancer{GroupBalancer: plain, topic: m.cfg.Input, known: known, rejoin: rejoin}, plain}
+	return m.mustBeAlone([]kgo.GroupBalancer{&warmBalancer{GroupBalancer: plain, topic: m.cfg.Input, known: known, rejoin: rejoin}, plain})
 }
 
 // ProtocolName implements kgo.GroupBalancer.

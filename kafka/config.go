@@ -39,6 +39,7 @@ type RelayConfig struct {
 
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
+	Scope        Scope         // default: partition
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
 
@@ -95,7 +96,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt, Learn: c.Learn,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,
@@ -105,7 +106,7 @@ func (c *RelayConfig) member() memberConfig {
 
 // adopt takes over what defaults have filled in.
 func (c *RelayConfig) adopt(m *memberConfig) {
-	c.InstanceID, c.Key, c.OnMissingKey, c.StartAt, c.Learn = m.InstanceID, m.Key, m.OnMissingKey, m.StartAt, m.Learn
+	c.InstanceID, c.Key, c.OnMissingKey, c.Scope, c.StartAt, c.Learn = m.InstanceID, m.Key, m.OnMissingKey, m.Scope, m.StartAt, m.Learn
 	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
 	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes
 	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger

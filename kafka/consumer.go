@@ -31,7 +31,7 @@ func NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.Engine == nil {
 		return nil, &ConfigError{Problems: []string{"engine is missing"}}
 	}
-	return newConsumer(cfg, engineStore{cfg.Engine})
+	return newConsumer(cfg, cfg.Scope.open(cfg.Engine, cfg.Topic))
 }
 
 func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {

@@ -69,6 +69,7 @@ type ConsumerConfig struct {
 
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
+	Scope        Scope         // default: partition
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
 
@@ -122,7 +123,7 @@ func (c *ConsumerConfig) ensureDefaults() {
 func (c *ConsumerConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, StartAt: c.StartAt, Learn: c.Learn,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,

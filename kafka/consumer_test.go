@@ -79,10 +79,13 @@ func (w *world) prepareConsumer(h *hooks, handler Handler, edit func(*ConsumerCo
 	if edit != nil {
 		edit(&cfg)
 	}
+	if w.editConsumer != nil {
+		w.editConsumer(&cfg)
+	}
 	if h == nil {
 		h = &hooks{}
 	}
-	l.c, err = newConsumer(cfg, hookedStore{engineStore{e}, h})
+	l.c, err = newConsumer(cfg, hookedStore{cfg.Scope.open(e, cfg.Topic), h})
 	require.NoError(w.t, err)
 	l.m, l.run = &l.c.member, l.c.Run
 	return l

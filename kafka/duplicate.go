@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
 )
 
 // OnDuplicate says what becomes of a duplicate.
@@ -166,23 +168,28 @@ func (d *duplicates) leftLocked() (underway, unsent bool) {
 	return len(d.pending) > 0, !d.build.empty()
 }
 
-// duplicate does with a copy of the record at offset first what is wanted; there: the output has it already, or was never to
+// duplicate does with a copy what is wanted; there: the output has it already, or was never to
 // have it.
 //
 // What lies at or below resume.there was handled by a life before this one, of which only the output tells; what that one
 // meant for the duplicates' topic may not have got there, whatever this one's mode is. So it is sent there again.
-func (w *worker) duplicate(r *kgo.Record, first int64, mode Mode) (there bool, err error) {
+func (w *worker) duplicate(r *kgo.Record, v engine.Verdict, mode Mode) (there bool, err error) {
+	if v.Elsewhere {
+		if err := w.afterOriginal(v); err != nil {
+			return false, err
+		}
+	}
 	there = r.Offset <= w.resume.there
 	switch {
 	case w.dups != nil && (mode == ModeActive || there):
-		return false, w.dups.put(r, w.witness.duplicate(r, first, w.state))
+		return false, w.dups.put(r, w.evidence(r, v))
 	case mode == ModeActive && w.r.cfg.OnDuplicate != DuplicateTag:
 		return false, nil
 	case there:
 		return true, nil
 	}
 	w.count.tagged.Add(1)
-	return false, w.put(r, w.witness.duplicate(r, first, w.state))
+	return false, w.put(r, w.evidence(r, v))
 }
 
 // openDuplicates finds out where newly assigned partitions lead their duplicates. A topic that is not there for the moment is the

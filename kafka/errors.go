@@ -207,6 +207,18 @@ func (e *DeadLetterError) Error() string {
 
 func (e *DeadLetterError) Unwrap() error { return e.Err }
 
+// ScopeError says why ScopeTopic cannot be kept.
+type ScopeError struct {
+	Topic, Group string
+	Reason       string
+}
+
+func (e *ScopeError) Error() string {
+	return fmt.Sprintf("kafka: topic %q, group %q: scope is topic, and %s: what one store knows of a partition the other does not, and copies would pass; "+
+		"run one process for the topic (or wait until the other one's session has expired), or set scope to partition and have the producer send a retry to the partition of the first attempt",
+		e.Topic, e.Group, e.Reason)
+}
+
 // FencedError says that another process took over the group membership.
 type FencedError struct {
 	InstanceID string

@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"noecho/engine"
 )
 
 // The evidence that goes with a duplicate, in headers behind those of the record and before noecho-source. Where a record came
@@ -11,8 +13,10 @@ import (
 const (
 	// verdictHeader says why the record would not be in the output of a relay that drops: duplicate, or no_key.
 	verdictHeader = "noecho-verdict"
-	// originalHeader is the offset in the input, same partition, of the record that this one is a copy of.
+	// originalHeader is the offset in the input of the record that this one is a copy of.
 	originalHeader = "noecho-original-offset"
+	// partitionHeader is the partition of that offset, where it is another one (ScopeTopic).
+	partitionHeader = "noecho-original-partition"
 	// ageHeader is the copy's timestamp minus the original's, in milliseconds, as the producers wrote them: below 0 where their
 	// clocks disagree. It is there when the original was among the last recentOffsets offsets.
 	ageHeader = "noecho-age-ms"
@@ -59,21 +63,37 @@ type witness struct {
 	recent recent
 }
 
-// duplicate returns the evidence for a copy of the record at offset first.
-func (w *witness) duplicate(r *kgo.Record, first int64, state partition) *evidence {
+// duplicate returns the evidence for a copy. state is that of the original's partition; nil: not at hand.
+func (w *witness) duplicate(r *kgo.Record, v engine.Verdict, state partition) *evidence {
 	w.e.reset()
 	w.e.text(verdictHeader, verdictDuplicate)
-	w.e.number(originalHeader, first)
+	w.e.number(originalHeader, v.First)
+	if v.Elsewhere {
+		w.e.number(partitionHeader, int64(v.Partition))
+	}
 	ts := timestamp(r)
 	if ts < 0 {
 		return &w.e // of a copy without a timestamp no age can be told
 	}
-	if original, ok := w.recent.stamp(first); ok {
+	if original, ok := w.recent.stamp(v.First); ok && !v.Elsewhere {
 		w.e.number(ageHeader, ts-original)
-	} else if before, ok := state.TakenInBefore(first); ok && ts >= before {
+	} else if state == nil {
+		return &w.e
+	} else if before, ok := state.TakenInBefore(v.First); ok && ts >= before {
 		w.e.number(leastAgeHeader, ts-before+1)
 	}
 	return &w.e
+}
+
+// evidence returns that of a copy in this partition.
+func (w *worker) evidence(r *kgo.Record, v engine.Verdict) *evidence {
+	if !v.Elsewhere {
+		return w.witness.duplicate(r, v, w.state)
+	}
+	if original := w.m.assignmentOf(v.Partition); original != nil {
+		return w.witness.duplicate(r, v, original.state)
+	}
+	return w.witness.duplicate(r, v, nil)
 }
 
 // noKey returns the evidence for a record that has no key.

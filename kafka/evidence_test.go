@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
+
+	"noecho/engine"
 )
 
 // TestRecent: the ring against a map. What it tells is right; what it should know it knows.
@@ -46,7 +48,7 @@ func evidenceOf(r *kgo.Record) map[string]string {
 	got := map[string]string{}
 	for _, h := range r.Headers {
 		switch h.Key {
-		case verdictHeader, originalHeader, ageHeader, leastAgeHeader:
+		case verdictHeader, originalHeader, partitionHeader, ageHeader, leastAgeHeader:
 			got[h.Key] = string(h.Value)
 		}
 	}
@@ -83,7 +85,7 @@ func TestWitness(t *testing.T) {
 			w.recent.note(10, 1000)
 			w.recent.note(11, -1)
 			r := &kgo.Record{Offset: 12, Timestamp: time.UnixMilli(c.copied), Headers: []kgo.RecordHeader{{Key: ageHeader, Value: []byte("forged")}}}
-			e := w.duplicate(r, c.first, aged{before: c.before})
+			e := w.duplicate(r, engine.Verdict{Kind: engine.Duplicate, First: c.first}, aged{before: c.before})
 			b := builder{prefix: []byte(sourcePrefix("in", 0))}
 			size := b.sizeBound(r, e)
 			b.append(r, e)
@@ -122,7 +124,7 @@ func TestSplitKeepsEvidence(t *testing.T) {
 	for o := range int64(5) {
 		r := &kgo.Record{Offset: 10 + o, Value: []byte("v"), Timestamp: time.UnixMilli(o)}
 		w.recent.note(r.Offset, o)
-		b.append(r, w.duplicate(r, 10, aged{before: -1}))
+		b.append(r, w.duplicate(r, engine.Verdict{Kind: engine.Duplicate, First: 10}, aged{before: -1}))
 	}
 	whole := b.seal(1, 0, 0)
 	whole.out = 77

@@ -73,11 +73,22 @@ func (h *handling) nextLocked() int64 {
 	return h.handled
 }
 
+// doneLocked implements task: below it every record was handled, dropped or given up.
+func (h *handling) doneLocked() int64 { return h.handled }
+
 // handle implements task.
 func (h *handling) handle(chunk []*kgo.Record) error {
 	if err := h.check(chunk); err != nil {
 		return err
 	}
+	if h.m.scope != nil {
+		return h.workInStretches(chunk)
+	}
+	return h.work(chunk)
+}
+
+// work does with the records of a chunk, or of a stretch of one, what their verdicts ask for.
+func (h *handling) work(chunk []*kgo.Record) error {
 	h.collect(chunk)
 	for len(h.passed) > 0 {
 		if err := h.deliver(); err != nil {

@@ -55,6 +55,23 @@ func (a *assignment) unknown() span {
 	return span{start: min(known, a.resume.start), end: a.resume.start}
 }
 
+// toLearn returns what of that is learned. With ScopeTopic it goes on to the last record that the output has: every partition of the
+// topic must know what is done before any goes on (see topicScope). Those records are handled after it as deliveries of what was taken in.
+func (a *assignment) toLearn() span {
+	todo := a.unknown()
+	if a.m.cfg.Learn == LearnOff {
+		todo.start = todo.end
+	}
+	if a.m.scope != nil && a.resume.there >= todo.end {
+		_, known := a.state.Coverage()
+		if todo.start >= todo.end {
+			todo.start = max(todo.start, known)
+		}
+		todo.end = a.resume.there + 1
+	}
+	return todo
+}
+
 // learn takes in what the store is missing below the start: it reads the input and asks for verdicts that nobody looks at,
 // for the marks that they leave. The log is the only changelog there is. Called by run, once, before it is ready.
 //
@@ -68,9 +85,9 @@ func (a *assignment) learn() error {
 	if err := a.identify(); err != nil { // the switch may have been on when the assignment began
 		return err
 	}
-	unknown := a.unknown()
-	a.m.countMissing(a, unknown)
-	if a.m.cfg.Learn == LearnOff || max(unknown.start, a.resume.input.start) >= unknown.end {
+	a.m.countMissing(a, a.unknown())
+	unknown := a.toLearn()
+	if max(unknown.start, a.resume.input.start) >= unknown.end {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(a.m.stop)
@@ -247,12 +264,12 @@ func (a *assignment) takeIn(chunk []*kgo.Record, below int64) error {
 	return nil
 }
 
-// commitLearned commits to the engine that all below next is known. The group has committed an offset at or above it, so it
-// was done. Under commitMu, as every commit: the probe uses the handle, too.
+// commitLearned commits to the engine that all below next is known. Where the group has committed an offset at or above it, it
+// was done; what lies above that is made durable, and its duplicates may still have to go to their topic. Under commitMu, as every commit: the probe uses the handle, too.
 func (a *assignment) commitLearned(ctx context.Context, next int64) error {
 	a.m.commitMu.Lock()
 	defer a.m.commitMu.Unlock()
-	if err := a.state.Commit(ctx, next); err != nil {
+	if err := a.state.Commit(ctx, min(next, a.resume.start)); err != nil {
 		return fmt.Errorf("kafka: %s/%d: commit of what was learned below %d: %w", a.m.cfg.Input, a.part, next, err)
 	}
 	return nil

@@ -162,7 +162,7 @@ func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
 	if h == nil {
 		h = &hooks{}
 	}
-	l.relay, err = newRelay(cfg, hookedStore{engineStore{e}, h})
+	l.relay, err = newRelay(cfg, hookedStore{cfg.Scope.open(e, cfg.Input), h})
 	require.NoError(w.t, err)
 	l.m, l.run = &l.relay.member, l.relay.Run
 	return l

@@ -46,6 +46,7 @@ type member struct {
 	pauses         atomic.Int64
 
 	learner learner
+	scope   *topicScope // immutable after init; nil: partitions are on their own
 	missing missing
 	lease   lease
 
@@ -85,6 +86,7 @@ type role interface {
 // init makes the member; the role calls it once.
 func (m *member) init(cfg memberConfig, s store, r role) {
 	m.cfg, m.store, m.role, m.log = cfg, s, r, cfg.Logger
+	m.scope = newTopicScope(cfg.Scope)
 	m.relief, m.connected, m.counted = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
@@ -114,6 +116,9 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 	m.stop = stop
 
 	begin(stop)
+	if err := m.joinAlone(stop); err != nil {
+		return err
+	}
 	if err := m.connect(); err != nil {
 		return err
 	}

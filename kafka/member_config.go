@@ -15,6 +15,7 @@ type memberConfig struct {
 	Input, Group, InstanceID         string
 	Key                              *KeyExtractor
 	OnMissingKey                     MissingKey
+	Scope                            Scope
 	StartAt                          StartAt
 	Learn                            Learn
 	CommitInterval                   time.Duration
@@ -31,6 +32,7 @@ func (c *memberConfig) ensureDefaults(id string) {
 		def(&c.InstanceID, "noecho-"+id)
 	}
 	def(&c.OnMissingKey, MissingPass)
+	def(&c.Scope, ScopePartition)
 	def(&c.StartAt, StartEarliest)
 	def(&c.Learn, LearnHandled)
 	def(&c.CommitInterval, time.Second)
@@ -63,6 +65,9 @@ func (c *memberConfig) problems() (problems []string) {
 		problems = append(problems, "group is missing")
 	}
 	if err := c.OnMissingKey.validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if err := c.Scope.validate(); err != nil {
 		problems = append(problems, err.Error())
 	}
 	if c.StartAt != StartEarliest && c.StartAt != StartLatest {

@@ -58,7 +58,7 @@ func (m *member) checkGroup(ctx context.Context, adm *kadm.Client) error {
 	for {
 		_, err := adm.FetchOffsets(ctx, m.cfg.Group)
 		if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
-			return nil
+			return m.checkAlone(ctx, adm)
 		}
 		if fatal := m.fatalGroup(err); fatal != nil {
 			return fatal

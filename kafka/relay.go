@@ -38,7 +38,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if cfg.Engine == nil {
 		return nil, &ConfigError{Problems: []string{"engine is missing"}}
 	}
-	return newRelay(cfg, engineStore{cfg.Engine})
+	return newRelay(cfg, cfg.Scope.open(cfg.Engine, cfg.Input))
 }
 
 func newRelay(cfg RelayConfig, s store) (*Relay, error) {

@@ -28,10 +28,17 @@ type partition interface {
 	Close() error
 }
 
-type engineStore struct{ *engine.Engine }
+type engineStore struct {
+	*engine.Engine
+	shared *engine.Topic // nil: partitions are on their own
+}
 
 func (s engineStore) Partition(topic string, part int32) (partition, error) {
-	p, err := s.Engine.Partition(topic, part)
+	claim := func() (*engine.Partition, error) { return s.Engine.Partition(topic, part) }
+	if s.shared != nil {
+		claim = func() (*engine.Partition, error) { return s.shared.Partition(part) }
+	}
+	p, err := claim()
 	if err != nil {
 		return nil, err // not p: a nil *engine.Partition in the interface would not be nil
 	}

@@ -50,16 +50,21 @@ func (w *worker) position() position {
 
 // nextLocked implements task: the offset below which all is in the output, dropped, or in the duplicates' topic.
 func (w *worker) nextLocked() int64 {
-	next := w.handled
-	if len(w.pending) > 0 {
-		next = w.pending[0].first
-	} else if w.open >= 0 {
-		next = w.open
-	}
+	next := w.doneLocked()
 	if held := w.dups.heldLocked(); held.first >= 0 {
 		next = min(next, held.first)
 	}
 	return next
+}
+
+// doneLocked implements task: below it all is in the output, or dropped.
+func (w *worker) doneLocked() int64 {
+	if len(w.pending) > 0 {
+		return w.pending[0].first
+	} else if w.open >= 0 {
+		return w.open
+	}
+	return w.handled
 }
 
 // leftLocked implements task. The way to the output and the one to the duplicates' topic each have one batch under way at a
@@ -147,7 +152,7 @@ func (w *worker) handle(chunk []*kgo.Record) error {
 			switch verdict.Kind {
 			case engine.Duplicate:
 				duplicate++
-				there, err := w.duplicate(r, verdict.First, mode)
+				there, err := w.duplicate(r, verdict, mode)
 				if err != nil {
 					return err
 				}

@@ -37,16 +37,17 @@ type tb interface {
 
 // world is a broker, two topics and a disk. Relays live in it one after the other.
 type world struct {
-	t       tb
-	parts   int32
-	cluster *kfake.Cluster
-	fs      *testutil.FS // the disk as the next life finds it
-	cl      *kgo.Client  // the test's own
-	adm     *kadm.Client
-	window  time.Duration           // of the stores; 0: 24 h
-	edit    func(*RelayConfig)      // of every life; nil: none
-	started func(*life)             // told of every life; nil: nobody
-	fed     map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
+	t            tb
+	parts        int32
+	cluster      *kfake.Cluster
+	fs           *testutil.FS // the disk as the next life finds it
+	cl           *kgo.Client  // the test's own
+	adm          *kadm.Client
+	window       time.Duration           // of the stores; 0: 24 h
+	edit         func(*RelayConfig)      // of every life; nil: none
+	editConsumer func(*ConsumerConfig)   // likewise
+	started      func(*life)             // told of every life; nil: nobody
+	fed          map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
 }
 
 func newWorld(t tb, parts int32, opts ...kfake.Opt) *world {
