@@ -81,6 +81,15 @@
 // window is read, and only what is committed. A start below the coverage's end is a rewind, and learns nothing; nothing is
 // learned backwards, below where the coverage starts.
 //
+// # Copies in other partitions
+//
+// With ScopeTopic the partitions share their marks: what would be an original is asked of the others (engine.Topic). The log does not
+// order two partitions, so after a crash a copy may be taken in before its original. Two things make that harmless:
+//
+//	learn up to the output's tail -> gather: all partitions -> run: a copy waits until its original is done
+//
+// What is done then has, with each copy, the message itself in it, and is known before anything new passes: docs/decisions/0018.
+//
 // # Duplicates
 //
 // With OnDuplicate drop they are left out. With tag they go to the output like all others, in their place, and with topic to
@@ -88,6 +97,7 @@
 //
 //	noecho-verdict          duplicate (no_key: see ModeShadow)
 //	noecho-original-offset  of the record that this one is a copy of: same topic, same partition
+//	noecho-original-partition   where it is another partition (ScopeTopic)
 //	noecho-age-ms           the copy's timestamp minus the original's, where that is known
 //	noecho-age-least-ms     else: the copy is at least that much younger, by the original's bucket of time; or neither
 //	noecho-source           as all records of the output

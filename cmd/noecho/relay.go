@@ -121,7 +121,7 @@ func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logg
 	return kafka.NewRelay(kafka.RelayConfig{
 		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
 		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Mode: kafka.Mode(c.Mode),
-		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), StartAt: kafka.StartAt(c.StartAt),
+		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
 		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, Logger: log,
 	})
 }

@@ -13,6 +13,7 @@ type Config struct {
 	ClientID        string
 	Key             string
 	OnMissingKey    string
+	Scope           string
 	StartAt         string
 	Learn           string
 	OnDuplicate     string
@@ -73,10 +74,12 @@ func Default() Config {
 		// A record that can't be judged is passed on. Dropping it would lose it, stopping would let one bad record
 		// hold up a partition.
 		OnMissingKey: "pass",
-		StartAt:      "earliest",
-		Learn:        "handled",
-		OnDuplicate:  "drop",
-		Mode:         "active",
+		// Within a partition the log itself says which of two records was first, and partitions need not wait for each other.
+		Scope:       "partition",
+		StartAt:     "earliest",
+		Learn:       "handled",
+		OnDuplicate: "drop",
+		Mode:        "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
 		CommitInterval: time.Second,
 		// Shorter: a process that only restarts loses its partitions. Longer: those of one that is gone stand still.

@@ -49,6 +49,8 @@ var Settings = []Setting{
 		field: func(c *Config) any { return &c.Key }},
 	{Name: "on_missing_key", Group: groupKafka, Usage: "a record without that key: pass it on, drop it, or fail (stop)",
 		Values: []string{"pass", "drop", "fail"}, field: func(c *Config) any { return &c.OnMissingKey }},
+	{Name: "scope", Group: groupKafka, Usage: "where copies are looked for: in the record's partition, or in the whole topic (one process, for producers without a key)",
+		Values: []string{"partition", "topic"}, field: func(c *Config) any { return &c.Scope }},
 	{Name: "start_at", Group: groupKafka, Usage: "where a group without a position begins",
 		Values: []string{"earliest", "latest"}, field: func(c *Config) any { return &c.StartAt }},
 	{Name: "learn", Group: groupKafka, Usage: "what a store that lacks the marks reads again from the input before it goes on",
