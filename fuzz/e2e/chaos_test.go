@@ -109,7 +109,7 @@ func (c *chaos) settled() bool {
 // A partition that moves is no excuse: its new owner learns from the input what the old one knew.
 func (c *chaos) judge() *tally {
 	c.t.Helper()
-	judge := newTally(c.feed.plan, c.link.input)
+	judge := newTally(c.feed.plan.(*plan), c.link.input)
 	judge.excuseRepeat = c.excuseRepeat
 	require.Len(c.t, c.moves().resumes, chaosPartitions, "what the members log of resumed partitions was not understood")
 	require.NoError(c.t, c.b.read(c.link.output, c.until, judge.add))

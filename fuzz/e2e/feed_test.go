@@ -10,9 +10,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// script says what the input holds, record by record, and judges what is made of it.
+type script interface {
+	size() int                // partitions
+	head(partition int) int64 // offset of the partition's next record
+	take(partition int, topic string) *kgo.Record
+	judge(input string) judge // of what was taken; input is the topic's name
+}
+
+// judge judges an output topic.
+type judge interface {
+	add(r *kgo.Record)
+	verdict() error // nil: the output is what it must be
+	String() string
+}
+
 // feed is the producer: it writes the next records of a plan to the input topic at a steady rate, whoever is dead meanwhile.
 type feed struct {
-	plan    *plan  // owned by run until done is closed
+	plan    script // owned by run until done is closed
 	seed    uint64 // of the choice of partitions
 	records int
 	rate    int          // records a second
@@ -37,11 +52,11 @@ func (f *feed) run(ctx context.Context, b *broker, topic string) error {
 	}
 	defer cl.Close()
 	var failed atomic.Pointer[error]
-	rng := rand.New(rand.NewPCG(f.seed, uint64(len(f.plan.parts))))
+	rng := rand.New(rand.NewPCG(f.seed, uint64(f.plan.size())))
 	start := time.Now()
 	for i := range f.records {
-		p := rng.IntN(len(f.plan.parts))
-		want := f.plan.parts[p].offset
+		p := rng.IntN(f.plan.size())
+		want := f.plan.head(p)
 		cl.Produce(ctx, f.plan.take(p, topic), func(r *kgo.Record, err error) {
 			if err == nil && r.Offset != want {
 				err = fmt.Errorf("partition %d: planned for offset %d, stored at %d", r.Partition, want, r.Offset)

@@ -22,18 +22,23 @@ type killRun struct {
 	records, kills, rate int
 	limit                time.Duration
 	command              func(l link, life int) *exec.Cmd // the relay's command line for its n-th life
+	plan                 func(seed uint64) script         // of the input; nil: newPlan
 	silent               bool                             // it does not say when it works, and hears signals from the start
 }
 
 // run returns the judged output. It fails the test itself only where the run is void: a relay that ends on its own, never drains, or
 // was not hit while it worked.
-func (k killRun) run(t *testing.T) *tally {
+func (k killRun) run(t *testing.T) judge {
 	seed := newSeed(t)
 	b, until := newBroker(t), deadline(t, k.limit)
 	l := link{brokers: b.addrs, input: b.topic(t, "in", partitions), output: b.topic(t, "out", partitions), group: name(t, "group")}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
-	f := &feed{plan: newPlan(seed, partitions), seed: seed, records: k.records, rate: k.rate}
+	planned := script(newPlan(seed, partitions))
+	if k.plan != nil {
+		planned = k.plan(seed)
+	}
+	f := &feed{plan: planned, seed: seed, records: k.records, rate: k.rate}
 	f.start(ctx, b, l.input)
 	// One kill somewhere in each stretch of the input but the last three. The producer may be two stretches ahead, so that there is
 	// something to work off after a restart, and three when the moment of the kill has come, so that records flow at that moment.
@@ -55,7 +60,7 @@ func (k killRun) run(t *testing.T) *tally {
 	f.limit.Store(int64(k.records))
 	k.drain(t, b, l, f, start(t, k.command(l, a.lives)), until)
 
-	judge := newTally(f.plan, l.input)
+	judge := f.plan.judge(l.input)
 	require.NoError(t, b.read(l.output, until, judge.add))
 	t.Logf("%d kills while records flowed, %d while it started, %d orderly stops; %s", a.kills, a.early, a.stops, judge)
 	return judge

@@ -130,7 +130,7 @@ func (n *naive) pass(out []*kgo.Record, r *kgo.Record) []*kgo.Record {
 
 // TestHarness runs the harness on relays whose fault is known.
 func TestHarness(t *testing.T) {
-	run := func(t *testing.T, flaw string) *tally {
+	run := func(t *testing.T, flaw string) judge {
 		k := killRun{silent: true, records: 12_000, kills: 2, rate: 4_000, limit: 2 * time.Minute}
 		k.command = func(l link, _ int) *exec.Cmd {
 			return self("naive", flawVar+"="+flaw, naiveVar+"="+strings.Join([]string{l.brokers, l.input, l.output, l.group}, " "))

@@ -43,6 +43,12 @@ func newPlan(seed uint64, parts int) *plan {
 	return p
 }
 
+func (p *plan) size() int { return len(p.parts) }
+
+func (p *plan) head(partition int) int64 { return p.parts[partition].offset }
+
+func (p *plan) judge(input string) judge { return newTally(p, input) }
+
 func (p *plan) originals() (n int) {
 	for i := range p.parts {
 		n += len(p.parts[i].firsts)
