@@ -144,8 +144,9 @@ func (m *member) underway(v engine.Verdict) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// At or below there it was handled by a life before this one, and this one has yet to come by.
-	return v.First >= a.task.doneLocked() && v.First > a.resume.there
+	// What the output had at the start, or the store had committed, is done, also where this life has yet to come by: an operator's
+	// rewind of one partition does not hold up the others.
+	return v.First >= a.task.doneLocked() && v.First > a.resume.there && v.First >= a.resume.state
 }
 
 // stranded says whether a copy waits for what this run will not bring: this partition is being drained, and its original's has

@@ -291,6 +291,77 @@ func TestScopeUnknown(t *testing.T) {
 	require.ErrorContains(t, err, `scope "cluster" is none of partition, topic`)
 }
 
+// TestScopeTopicStopWhileWaiting: a partition waits for an original that this run will not come to any more. A stop does not wait for
+// it, though the rebalance timeout would let it.
+func TestScopeTopicStopWhileWaiting(t *testing.T) {
+	w, b := newWorld(t, 2), newBook()
+	named := func(cfg *ConsumerConfig) { wide(cfg); cfg.BatchRecords = 1; cfg.Key, _ = ParseKey("key") }
+	l := w.consume(b.handle, func(cfg *ConsumerConfig) { named(cfg); cfg.CommitInterval = patience })
+	w.feed(rec(0, "x", "1"), rec(0, "a", "1"))
+	w.eventually("the originals", l.idle)
+	w.feed(rec(1, "b", "1"), rec(1, "a", "2"))
+	w.eventually("the copy", l.idle)
+	for _, a := range l.m.assignments() {
+		require.NoError(t, a.state.Commit(t.Context(), -1)) // marks survive, and nothing is known as done
+	}
+	l.die(100, 1)
+	l.bury()
+
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	l = w.consume(func(ctx context.Context, batch Batch) error {
+		if batch.Partition == 0 {
+			close(entered)
+			<-goOn
+		}
+		return b.handle(ctx, batch)
+	}, func(cfg *ConsumerConfig) { named(cfg); cfg.RebalanceTimeout = time.Hour })
+	<-entered // with x; a is behind it
+	w.eventually("b again", func() bool { return len(b.of(1)) == 2 })
+	l.cancel()
+	w.eventually("a stop", func() bool {
+		l.m.mu.Lock()
+		defer l.m.mu.Unlock()
+		return l.m.mu.stopping
+	})
+	close(goOn)
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		require.Fail(t, "it waits for what will not come")
+	}
+	require.NoError(t, l.err)
+	require.NoError(t, l.e.Close())
+	at, _ := w.committed(1)
+	require.EqualValues(t, 1, at, "the copy is not done before its original")
+	l = w.consume(b.handle, named)
+	l.settle()
+	l.stop()
+	require.Equal(t, []int64{0, 1}, b.set(0))
+	require.Equal(t, []int64{0}, b.set(1))
+}
+
+// TestScopeTopicRewindOne: one partition is set back, and stands still. The others do not wait for it: what it is about to handle again was done.
+func TestScopeTopicRewindOne(t *testing.T) {
+	w := newWorld(t, 2)
+	w.edit = func(cfg *RelayConfig) { topicWide(cfg); brief(cfg); cfg.Key, _ = ParseKey("key") }
+	w.feed(rec(0, "a", "1"), rec(1, "b", "1"))
+	l := w.start(nil, nil)
+	l.settle()
+	l.stop()
+	w.vacate()
+	w.reset(0, 0)
+	stuck := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: testOut, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: -1})
+	l = w.start(nil, nil)
+	require.NoError(t, stuck.Wait(t.Context(), 1))
+	w.feed(rec(1, "a", "2"), rec(1, "c", "1"))
+	w.eventually("c in the output", func() bool { return len(w.output()[1]) == 2 })
+	stuck.Remove()
+	l.settle()
+	l.stop()
+	require.Equal(t, []string{"1", "1"}, values(w.output()[0]))
+	require.Equal(t, []string{"1", "1"}, values(w.output()[1]))
+}
+
 // requireAllHandled says that each message was handled, and, where once is set, in one partition only and once.
 func (w *world) requireAllHandled(b *book, once bool) {
 	w.t.Helper()

@@ -77,7 +77,7 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 		return err
 	}
 	log.Info("relaying", "input", c.Input, "output", c.Output, "group", c.Group, "key", c.Key, "window", config.ShortDuration(c.Window), "store", s.id,
-		"mode", c.Mode, "on_duplicate", c.OnDuplicate)
+		"mode", c.Mode, "on_duplicate", c.OnDuplicate, "scope", c.Scope)
 	if err := r.Run(ctx); err != nil {
 		return err
 	}
