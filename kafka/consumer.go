@@ -53,7 +53,7 @@ func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
 }
 
 // Preflight asks the brokers what can be asked before anything starts, and returns the first thing that is wrong, in one
-// sentence with the remedy: *BrokerError, *TopicError or *GroupError. It writes nothing and takes at most 15 s.
+// sentence with the remedy: *BrokerError, *TopicError, *GroupError or *ScopeError. It writes nothing and takes at most 15 s.
 func (c *Consumer) Preflight(ctx context.Context) error {
 	return c.preflight(ctx, func(ctx context.Context, adm *kadm.Client) error {
 		if _, err := partitionsOf(ctx, adm, c.cfg.Topic, "create it, or name the topic to read"); err != nil {
@@ -88,7 +88,7 @@ func (c *Consumer) checkSizes(ctx context.Context, adm *kadm.Client) error {
 
 // Run consumes until ctx ends. Then the handler calls that are under way are waited for, what they have done is
 // committed, and Run returns nil. On a fatal error what is under way is cancelled, nothing more is committed, and the
-// error is returned: *HandlerError, *DeadLetterError, *MissingKeyError, *FencedError, *GroupError, *TopicError, *OffsetError, or the
+// error is returned: *HandlerError, *DeadLetterError, *MissingKeyError, *FencedError, *GroupError, *ScopeError, *TopicError, *OffsetError, or the
 // engine's. The next start goes on at the last commit. It may be called once.
 //
 // Run, like a rebalance, waits for the handler to return, however long that takes: a handler must return when its context ends.
