@@ -11,7 +11,7 @@ import (
 
 // With ScopeTopic a member is alone in its group, or the marks of some partitions are in another store. A newcomer looks before it
 // joins, and refuses itself: a second replica, started by accident, must not stop the first. What joins all the same is seen by the
-// group's leader, or by who has to give up partitions.
+// group's leader, by who has to give up partitions, or by who waits in vain for those it lacks (gather).
 
 // checkAlone asks for the group's members. What the broker does not tell is no error: the leader will see.
 func (m *member) checkAlone(ctx context.Context, adm *kadm.Client) error {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"noecho/engine"
 )
 
@@ -78,6 +80,10 @@ func (s *topicScope) gather(a *assignment) error {
 		if time.Since(said) >= learnSayEvery {
 			said = time.Now()
 			a.m.log.Info("scope topic: waiting for the other partitions", "topic", a.m.cfg.Input, "partition", a.part, "here", here, "all", all)
+			// Who had lost its session meanwhile gives up nothing, and need not lead: it just does not get the others back.
+			if err := a.m.checkAlone(a.m.stop, kadm.NewClient(a.m.cl)); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-changed:

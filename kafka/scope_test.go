@@ -284,6 +284,35 @@ func TestScopeTopicAlone(t *testing.T) {
 	require.NoError(t, l.e.Close())
 }
 
+// TestScopeTopicShared: a member that neither leads nor gives anything up, because the other one was there before it looked, does not run
+// with some of the partitions.
+func TestScopeTopicShared(t *testing.T) {
+	w := newWorld(t, 2)
+	w.edit = topicWide
+	g := w.guest()
+	defer g.Close()
+	w.eventually("the guest", func() bool { info := w.cluster.GroupInfo(testGroup); return info != nil && len(info.Members) > 0 })
+	w.feed(spread(rand.New(rand.NewPCG(56, 1)), 2, 0, 100)...)
+	unheard := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Err: kerr.GroupAuthorizationFailed, Count: 1})
+	l := w.start(nil, nil)
+	require.NoError(t, unheard.Wait(t.Context(), 1))
+	for polled := true; polled; { // or the guest's rebalances stand still
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		g.PollFetches(ctx)
+		cancel()
+		select {
+		case <-l.done:
+			polled = false
+		default:
+		}
+	}
+	var refused *ScopeError
+	require.ErrorAs(t, l.err, &refused)
+	require.ErrorContains(t, refused, "another member")
+	require.NoError(t, l.e.Close())
+	require.Empty(t, w.output(), "nothing is decided without the marks of all partitions")
+}
+
 // TestScopeUnknown: a scope that there is not.
 func TestScopeUnknown(t *testing.T) {
 	w := newWorld(t, 1)
