@@ -11,6 +11,9 @@
 // so the output is judged by counting (plan_test.go, tally_test.go). That the oracle and the harness around it can fail
 // is itself tested, on relays that lose, repeat and reorder (naive_test.go).
 //
+// TestKillScopeTopic is the kill run for a producer without keys, with an oracle of its own (keyless_test.go): each message once in the whole
+// output, whichever partitions its tries went to, also where every other life finds its disk gone.
+//
 // TestChaos has three members of one group, which are killed, stopped and frozen at random: what the documentation says of a member that Kafka had
 // given up, and of partitions that change hands, is excused, and counted. TestCluster leaves the members alone and takes the brokers away.
 //
