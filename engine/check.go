@@ -54,17 +54,22 @@ type Verdict struct {
 // the rule gives the same verdicts, but with Redelivery where it said Unique. Check may wait for the disk when tables are filled
 // faster than they can be sealed. It allocates nothing in the steady state.
 func (p *Partition) Check(recs []Record, dst []Verdict) ([]Verdict, error) {
+	return p.timed(recs, dst, nil)
+}
+
+func (p *Partition) timed(recs []Record, dst []Verdict, marks *[]Mark) ([]Verdict, error) {
 	f := p.s.e.opt.Events.Check
 	if f == nil {
-		return p.check(recs, dst)
+		return p.check(recs, dst, marks)
 	}
 	begin := time.Now()
-	out, err := p.check(recs, dst)
+	out, err := p.check(recs, dst, marks)
 	f(len(recs), time.Since(begin))
 	return out, err
 }
 
-func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
+// check decides. marks, unless nil, gets what is to be told of the records: see CheckMarks.
+func (p *Partition) check(recs []Record, dst []Verdict, marks *[]Mark) ([]Verdict, error) {
 	s := p.s
 	prev := int64(-1)
 	for i := range recs {
@@ -84,7 +89,7 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 		if p.closed {
 			err = ErrClosed
 		} else {
-			dst, err = s.checkChunk(recs[:n], dst)
+			dst, err = s.checkChunk(recs[:n], dst, marks)
 		}
 		s.unlockCheck()
 		p.topic.unlock()
@@ -97,17 +102,10 @@ func (p *Partition) check(recs []Record, dst []Verdict) ([]Verdict, error) {
 }
 
 // checkChunk decides at most chunkRecords records. Called with mu held.
-func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
+func (s *shard) checkChunk(recs []Record, dst []Verdict, marks *[]Mark) ([]Verdict, error) {
 	hs := s.hashes[:len(recs)]
 	s.e.hash.sums(recs, hs)
-	if s.active != nil {
-		s.sink += s.active.touch(hs)
-	}
-	for _, t := range s.bare {
-		s.sink += t.touch(hs)
-	}
-	// What the filter says holds for the whole chunk: it changes under mu only, and never here.
-	s.filter.TestAll(hs, s.masks[:])
+	s.touch(hs)
 	limit := s.e.clockLimit()
 	var err error
 	for i := range recs {
@@ -126,7 +124,27 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 			break
 		}
 		dst = append(dst, v)
+		if marks != nil {
+			*marks = s.tell(*marks, hs[i], recs[i].Offset, v.Kind)
+		}
 	}
+	return dst, s.endChunk(err)
+}
+
+// touch asks the filter for the chunk, and has the lines of the tables come in.
+func (s *shard) touch(hs []bloom.Hash) {
+	if s.active != nil {
+		s.sink += s.active.touch(hs)
+	}
+	for _, t := range s.bare {
+		s.sink += t.touch(hs)
+	}
+	// What the filter says holds for the whole chunk: it changes under mu only, and never here.
+	s.filter.TestAll(hs, s.masks[:])
+}
+
+// endChunk does what is due after a chunk, whose error is passed on.
+func (s *shard) endChunk(err error) error {
 	s.closeReader()
 	s.countFresh()
 	if err == nil && s.begun && s.enc.Len() > frameSoftLimit {
@@ -135,7 +153,7 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict) ([]Verdict, error) {
 	if s.e.tableBytes() > s.e.memory.Load() {
 		s.e.wake() // many partitions, none of whose tables is full: no seal is due that would wake the keeper
 	}
-	return dst, err
+	return err
 }
 
 // takeIn decides a new record (rule, steps 2 to 5). The lookup, which can fail, comes before anything of the record is

@@ -1,5 +1,7 @@
 package engine
 
+import "noecho/bloom"
+
 // Partition is the single-writer handle of one partition's state. Its methods may be called from several goroutines, one
 // at a time each; batches should come from one, because their offsets belong in order.
 type Partition struct {
@@ -74,7 +76,10 @@ func (p *Partition) Lookup(key []byte) (first int64, seen bool, err error) {
 
 // Forget removes the key's marks, so that its next copy passes. It is an operator's act at the head of the partition
 // (nothing below the coverage's end left to deliver), durable with the next Commit.
-func (p *Partition) Forget(key []byte) error {
+func (p *Partition) Forget(key []byte) error { return p.ForgetHash(p.s.e.hash.sum(key)) }
+
+// ForgetHash is Forget of a key of which only the hash is known: see [Engine.Hash].
+func (p *Partition) ForgetHash(h bloom.Hash) error {
 	s := p.s
 	if err := s.e.admit(); err != nil {
 		return err
@@ -85,7 +90,6 @@ func (p *Partition) Forget(key []byte) error {
 		return ErrClosed
 	}
 	defer s.closeReader()
-	h := s.e.hash.sum(key)
 	mask := s.filter.Test(h) | s.maybe
 	for i := range s.buckets {
 		b := &s.buckets[i]
