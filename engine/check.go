@@ -110,6 +110,7 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict, marks *[]Mark) ([]Verdi
 	var err error
 	for i := range recs {
 		var v Verdict
+		fresh := s.fresh
 		if r := &recs[i]; r.Offset >= s.to || s.empty {
 			ts := r.Timestamp
 			if ts > limit {
@@ -119,13 +120,14 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict, marks *[]Mark) ([]Verdi
 			v, err = s.takeIn(r.Offset, ts, hs[i], s.masks[i])
 		} else {
 			v, err = s.replay(r.Offset, hs[i], s.masks[i])
+			fresh--
 		}
 		if err != nil {
 			break
 		}
 		dst = append(dst, v)
 		if marks != nil {
-			*marks = s.tell(*marks, hs[i], recs[i].Offset, v.Kind)
+			*marks = s.tell(*marks, hs[i], recs[i].Offset, v, fresh != s.fresh)
 		}
 	}
 	return dst, s.endChunk(err)
@@ -159,29 +161,12 @@ func (s *shard) endChunk(err error) error {
 // takeIn decides a new record (rule, steps 2 to 5). The lookup, which can fail, comes before anything of the record is
 // stored but its stream time and its bucket: these come out the same when the record is tried again.
 func (s *shard) takeIn(o, ts int64, h bloom.Hash, mask bloom.Mask) (Verdict, error) {
-	if s.e.full.Load() {
-		return Verdict{}, ErrFull // deliveries of what was taken in before are still decided: they store nothing
+	if err := s.advance(o, ts); err != nil {
+		return Verdict{}, err
 	}
-	s.streamTime = max(s.streamTime, ts)
-	if num := s.streamTime / s.e.delta; len(s.buckets) == 0 || num > s.current().num {
-		if err := s.openBucket(num, o); err != nil {
-			return Verdict{}, err
-		}
-	}
-	mask = (mask | s.maybe) & s.visible
-	hit := mark{offset: -1}
-	found := uint64(0)
-	if s.active != nil {
-		found = s.active.get(h)
-	}
-	if found != 0 && found != tombstone {
-		hit = mark{s.current().num, offsetOf(found)} // most copies are recent
-	} else if mask != 0 || len(s.bare) > 0 {
-		low := s.current().num - int64(s.e.opt.Buckets)
-		var err error
-		if hit, err = s.search(h, o, low, len(s.buckets)-1, mask); err != nil {
-			return Verdict{}, err
-		}
+	hit, err := s.owner(o, h, mask)
+	if err != nil {
+		return Verdict{}, err
 	}
 	v := Verdict{Kind: Unique, First: o}
 	if hit.offset >= 0 && hit.offset < o {
@@ -206,6 +191,35 @@ func (s *shard) takeIn(o, ts int64, h bloom.Hash, mask bloom.Mask) (Verdict, err
 	s.changed = true
 	s.count(v.Kind)
 	return v, nil
+}
+
+// advance moves the stream time, and opens its bucket.
+func (s *shard) advance(o, ts int64) error {
+	if s.e.full.Load() {
+		return ErrFull // deliveries of what was taken in before are still decided: they store nothing
+	}
+	s.streamTime = max(s.streamTime, ts)
+	if num := s.streamTime / s.e.delta; len(s.buckets) == 0 || num > s.current().num {
+		return s.openBucket(num, o)
+	}
+	return nil
+}
+
+// owner returns the mark that a new record can see; offset -1: none.
+func (s *shard) owner(o int64, h bloom.Hash, mask bloom.Mask) (mark, error) {
+	mask = (mask | s.maybe) & s.visible
+	found := uint64(0)
+	if s.active != nil {
+		found = s.active.get(h)
+	}
+	if found != 0 && found != tombstone {
+		return mark{s.current().num, offsetOf(found)}, nil // most copies are recent
+	}
+	if mask != 0 || len(s.bare) > 0 {
+		low := s.current().num - int64(s.e.opt.Buckets)
+		return s.search(h, o, low, len(s.buckets)-1, mask)
+	}
+	return mark{offset: -1}, nil
 }
 
 // countFresh adds the marks of the chunk to the engine's count. For each mark by itself the atomic addition, a fence, would wait until the

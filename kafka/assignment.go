@@ -87,6 +87,9 @@ func (m *member) newAssignment(part int32, state partition) *assignment {
 	}
 	a.highWater.Store(-1)
 	a.committed.Store(-1)
+	if m.changelog.Load() != nil {
+		a.changes = newChanges(m.hurry)
+	}
 	a.task = m.role.newTask(a)
 	return a
 }
@@ -198,6 +201,7 @@ func (a *assignment) run() {
 		a.failed(err)
 		return
 	}
+	a.changes.begin(a.resume.start, a.state.StreamTime())
 	a.state_.Store(uint32(StateRunning))
 	close(a.ready)
 	for {
@@ -263,5 +267,8 @@ func (a *assignment) next() (chunk []*kgo.Record, unsent, finished bool) {
 
 // check decides a chunk: see checker.
 func (a *assignment) check(chunk []*kgo.Record) error {
+	if !a.changes.room(a.quit) {
+		return errKilled
+	}
 	return a.checker.check(a.m.cfg.Key, a.m.cfg.OnMissingKey, a.state, chunk)
 }

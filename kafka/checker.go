@@ -14,6 +14,8 @@ type checker struct {
 	keyed    []bool           // which records of the chunk have a key
 	recs     []engine.Record  // those that have
 	verdicts []engine.Verdict // on recs
+	marks    []engine.Mark    // of the last question, for changes
+	changes  *changes         // what the changelog is to be told; nil: there is none
 }
 
 // check extracts the keys of a chunk and asks for the verdicts, one for each record that has a key. What it leaves in keyed, recs
@@ -48,6 +50,11 @@ func (c *checker) extract(key *KeyExtractor, missing MissingKey, chunk []*kgo.Re
 
 // ask asks for the verdicts on what was extracted.
 func (c *checker) ask(state partition) (err error) {
-	c.verdicts, err = state.Check(c.recs, c.verdicts[:0])
+	if c.changes == nil {
+		c.verdicts, err = state.Check(c.recs, c.verdicts[:0])
+		return err
+	}
+	c.verdicts, c.marks, err = state.CheckMarks(c.recs, c.verdicts[:0], c.marks[:0])
+	c.changes.add(c.marks)
 	return err
 }

@@ -21,11 +21,20 @@ func (m *member) commitLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := m.commitTick(ctx); err != nil && ctx.Err() == nil {
-				m.fail(err)
-				return
-			}
+		case <-m.commitSoon:
 		}
+		if err := m.commitTick(ctx); err != nil && ctx.Err() == nil {
+			m.fail(err)
+			return
+		}
+	}
+}
+
+// hurry has the commit loop commit before its tick.
+func (m *member) hurry() {
+	select {
+	case m.commitSoon <- struct{}{}:
+	default:
 	}
 }
 
@@ -41,8 +50,8 @@ func (m *member) commitTick(ctx context.Context) error {
 	return m.commitAll(ctx, m.assignments(), false)
 }
 
-// commitAll makes durable and then commits what each assignment has done: first the marks of all partitions, which wait
-// for one fsync together, then the offsets, in one request. In that order an offset that Kafka holds is never ahead of
+// commitAll makes durable and then commits what each assignment has done: first what the changelog is told, if there is one (see
+// changelog), then the marks of all partitions, which wait for one fsync together, then the offsets, in one request. In that order an offset that Kafka holds is never ahead of
 // the marks; marks ahead of the offset do no harm. Called with commitMu held.
 //
 // stopped says that their goroutines have returned: where nothing is left under way the commit says "clean". A failed offset
@@ -66,6 +75,10 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 			return nil
 		}
 		return m.probe(ctx, as)
+	}
+	todo, err := m.commitChanges(ctx, todo, at)
+	if err != nil || len(todo) == 0 {
+		return err
 	}
 	if err := m.commitMarks(ctx, todo, at); err != nil {
 		return err

@@ -42,6 +42,10 @@ type RelayConfig struct {
 	Scope        Scope         // default: partition
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
+	// ChangelogTopic, if set, takes what each commit took in, packed: hashes and offsets. A store that is missing some of it (a lost
+	// disk, another member) restores from there, and not from the input. It needs as many partitions as the input has, and the
+	// members' engines the same Seed. No offset is committed before it has the marks.
+	ChangelogTopic string
 
 	OnDuplicate OnDuplicate // default: drop
 	// DuplicatesTopic takes the duplicates with OnDuplicate topic. It needs as many partitions as the input has.
@@ -96,7 +100,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, ChangelogTopic: c.ChangelogTopic,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,

@@ -41,6 +41,9 @@ func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
 	if err := cfg.validate(&m); err != nil {
 		return nil, err
 	}
+	if err := validateChangelog(cfg.ChangelogTopic, s, cfg.Topic, cfg.DeadLetterTopic); err != nil {
+		return nil, err
+	}
 	c := &Consumer{cfg: cfg}
 	if cfg.Recycle {
 		c.pool = newRecordPool()
@@ -57,6 +60,9 @@ func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
 func (c *Consumer) Preflight(ctx context.Context) error {
 	return c.preflight(ctx, func(ctx context.Context, adm *kadm.Client) error {
 		if _, err := partitionsOf(ctx, adm, c.cfg.Topic, "create it, or name the topic to read"); err != nil {
+			return err
+		}
+		if err := c.checkChangelog(ctx, adm); err != nil {
 			return err
 		}
 		if c.cfg.OnError != OnErrorDeadLetter {

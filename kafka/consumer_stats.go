@@ -42,6 +42,7 @@ type ConsumerStats struct {
 	CommitFailures int64               // offset commits that Kafka did not acknowledge; the next one makes good
 	Commits        int64               // offset commits sent
 	Pauses         int64               // times a partition's fetching was paused
+	Changelog      ChangelogStats
 	// Totals of all partitions since NewConsumer, also of those no longer assigned.
 	Totals ConsumerTotals
 }
@@ -61,7 +62,7 @@ func (s *ConsumerStats) Ready() bool {
 
 // Stats returns a snapshot.
 func (c *Consumer) Stats() ConsumerStats {
-	s := ConsumerStats{Commits: c.commits.Load(), CommitFailures: c.commitFailures.Load(), Pauses: c.pauses.Load()}
+	s := ConsumerStats{Commits: c.commits.Load(), CommitFailures: c.commitFailures.Load(), Pauses: c.pauses.Load(), Changelog: c.changelogStats()}
 	c.mu.Lock()
 	s.Totals = c.totals
 	tasks := make([]*handling, 0, len(c.mu.assigned))

@@ -246,3 +246,25 @@ func (e *ModeError) Error() string {
 
 // errNoStore: a relay without a store was asked for a verdict, which its mode should have excluded.
 var errNoStore = errors.New("kafka: there is no store to decide with")
+
+// PackError says that a record of the changelog cannot be read.
+type PackError struct{ Reason string }
+
+func (e *PackError) Error() string {
+	return fmt.Sprintf("kafka: a record of the changelog: %s; what it tells is learned from the input instead", e.Reason)
+}
+
+// ChangelogError says that the changelog does not take a partition's marks, and that trying again cannot help. Nothing is lost: no
+// offset was committed ahead of them.
+type ChangelogError struct {
+	Topic     string
+	Partition int32
+	Err       error
+}
+
+func (e *ChangelogError) Error() string {
+	return fmt.Sprintf("kafka: changelog %s/%d does not take the marks (%v); check that the topic exists, has as many partitions as the input, "+
+		"takes records of 16 KiB, and that noecho's user may WRITE it; or run without changelog_topic", e.Topic, e.Partition, e.Err)
+}
+
+func (e *ChangelogError) Unwrap() error { return e.Err }

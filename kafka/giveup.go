@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -105,19 +107,38 @@ func (h *handling) settle(next int64) error {
 		if err := h.state.Forget([]byte(key)); err != nil {
 			return fmt.Errorf("kafka: %s/%d: forget a key: %w", h.c.cfg.Topic, h.part, err)
 		}
+		h.changes.forget(h.m.store.Hash([]byte(key)), next)
 	}
 	clear(h.orphan)
 	// Durable before the position moves on, and in one frame with it: the commit loop might leave this one out (it says nothing
 	// to the engine while the group is behind what the engine has committed), and a crash between the two would deliver
 	// records again whose keys are forgotten.
-	h.m.commitMu.Lock() // one commit of a partition at a time, as everywhere
-	err := h.state.Commit(h.ctx, next)
-	h.m.commitMu.Unlock()
-	if err != nil {
+	if err := h.commitForgotten(next); err != nil {
 		if h.ctx.Err() != nil {
 			return errKilled
 		}
 		return fmt.Errorf("kafka: %s/%d: commit of forgotten keys: %w", h.c.cfg.Topic, h.part, err)
 	}
 	return nil
+}
+
+// commitForgotten commits, after the changelog was told: it is waited for, as every commit does.
+func (h *handling) commitForgotten(next int64) error {
+	for try := 0; ; try++ {
+		h.m.commitMu.Lock() // one commit of a partition at a time, as everywhere
+		err := h.tellChanges(h.ctx, next)
+		if err == nil {
+			err = h.state.Commit(h.ctx, next)
+		}
+		h.m.commitMu.Unlock()
+		if !errors.Is(err, errChangelog) {
+			return err
+		}
+		h.m.warnAgain(try, "the changelog is not told of forgotten keys: trying again", 1, err)
+		select {
+		case <-time.After(restoreRetryPause):
+		case <-h.ctx.Done():
+			return h.ctx.Err()
+		}
+	}
 }

@@ -72,8 +72,8 @@ func (a *assignment) toLearn() span {
 	return todo
 }
 
-// learn takes in what the store is missing below the start: it reads the input and asks for verdicts that nobody looks at,
-// for the marks that they leave. The log is the only changelog there is. Called by run, once, before it is ready.
+// learn takes in what the store is missing below the start: from the changelog, if there is one (see replay); and where that ends it
+// reads the input and asks for verdicts that nobody looks at, for the marks that they leave. Called by run, once, before it is ready.
 //
 // In bypass nothing is learned: the store is left alone, and the kill switch must not have to wait. On the way back it is not made good:
 // see notLearned.
@@ -87,7 +87,7 @@ func (a *assignment) learn() error {
 	}
 	a.m.countMissing(a, a.unknown())
 	unknown := a.toLearn()
-	if max(unknown.start, a.resume.input.start) >= unknown.end {
+	if unknown.start >= unknown.end {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(a.m.stop)
@@ -103,6 +103,14 @@ func (a *assignment) learn() error {
 		return errKilled
 	}
 	defer a.m.learner.leave()
+	var err error
+	if unknown.start, err = a.replay(ctx, unknown); err != nil {
+		return err
+	}
+	if max(unknown.start, a.resume.input.start) >= unknown.end {
+		a.learning.at.Store(a.learning.target.Load())
+		return nil
+	}
 	l := &lesson{a: a, todo: unknown, next: -1}
 	for try := 0; ; try++ {
 		err := l.learn(ctx)
@@ -169,6 +177,7 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		a.changes.begin(from, a.state.StreamTime())
 		l.next, l.begun, l.said, l.durable = from, time.Now(), time.Now(), time.Now()
 		a.learning.at.Store(from)
 		a.learning.target.Store(l.todo.end)
@@ -196,8 +205,7 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	l.passing = false
-	if err := a.commitLearned(ctx, l.todo.end); err != nil {
+	if err := l.commit(ctx, l.todo.end); err != nil {
 		return err
 	}
 	a.m.log.Info("learned", "topic", a.m.cfg.Input, "partition", a.part, "to", l.todo.end,
@@ -242,7 +250,15 @@ func (l *lesson) moved(ctx context.Context, next int64) error {
 		return ctx.Err()
 	}
 	l.durable = now
-	return a.commitLearned(ctx, l.next)
+	return l.commit(ctx, l.next)
+}
+
+// commit makes durable what was learned, and has the changelog take it: so it is whole again, for the next who needs it.
+func (l *lesson) commit(ctx context.Context, next int64) error {
+	l.passing = false
+	err := l.a.commitLearned(ctx, next, true)
+	l.passing = errors.Is(err, errChangelog)
+	return err
 }
 
 // takeIn gives the engine a chunk's records below an offset. A record without a key leaves no mark, whatever OnMissingKey
@@ -265,10 +281,16 @@ func (a *assignment) takeIn(chunk []*kgo.Record, below int64) error {
 }
 
 // commitLearned commits to the engine that all below next is known. Where the group has committed an offset at or above it, it
-// was done; what lies above that is made durable, and its duplicates may still have to go to their topic. Under commitMu, as every commit: the probe uses the handle, too.
-func (a *assignment) commitLearned(ctx context.Context, next int64) error {
+// was done; what lies above that is made durable, and its duplicates may still have to go to their topic. tell says that the changelog
+// does not have it yet. Under commitMu, as every commit: the probe uses the handle, too.
+func (a *assignment) commitLearned(ctx context.Context, next int64, tell bool) error {
 	a.m.commitMu.Lock()
 	defer a.m.commitMu.Unlock()
+	if tell {
+		if err := a.tellChanges(ctx, next); err != nil {
+			return err
+		}
+	}
 	if err := a.state.Commit(ctx, min(next, a.resume.start)); err != nil {
 		return fmt.Errorf("kafka: %s/%d: commit of what was learned below %d: %w", a.m.cfg.Input, a.part, next, err)
 	}

@@ -105,6 +105,15 @@ func (p *hookedPartition) Check(recs []engine.Record, dst []engine.Verdict) ([]e
 	return p.partition.Check(recs, dst)
 }
 
+func (p *hookedPartition) CheckMarks(recs []engine.Record, dst []engine.Verdict, marks []engine.Mark) ([]engine.Verdict, []engine.Mark, error) {
+	if p.h.check != nil {
+		if err := p.h.check(p.part); err != nil {
+			return dst, marks, err
+		}
+	}
+	return p.partition.CheckMarks(recs, dst, marks)
+}
+
 func (p *hookedPartition) Commit(ctx context.Context, next int64) error {
 	if next < 0 {
 		if p.h.probe != nil {
@@ -143,7 +152,8 @@ func (w *world) config(n *network) RelayConfig {
 }
 
 func (w *world) engineOptions() engine.Options {
-	return engine.Options{Window: cmp.Or(w.window, 24*time.Hour), FS: w.fs, MaxClockLead: -1, MemoryBytes: 4 << 20, CacheBytes: 1 << 20, SegmentBytes: 1 << 20}
+	return engine.Options{Window: cmp.Or(w.window, 24*time.Hour), FS: w.fs, MaxClockLead: -1, MemoryBytes: 4 << 20, CacheBytes: 1 << 20, SegmentBytes: 1 << 20,
+		Seed: []byte("0123456789abcdef")}
 }
 
 // prepare opens the engine and makes a relay, which start runs.

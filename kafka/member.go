@@ -45,10 +45,12 @@ type member struct {
 	commitFailures atomic.Int64
 	pauses         atomic.Int64
 
-	learner learner
-	scope   *topicScope // immutable after init; nil: partitions are on their own
-	missing missing
-	lease   lease
+	learner    learner
+	changelog  atomic.Pointer[changelog] // set by run, before any assignment; nil: there is none
+	commitSoon chan struct{}             // cap 1: the commit loop shall not wait for its tick
+	scope      *topicScope               // immutable after init; nil: partitions are on their own
+	missing    missing
+	lease      lease
 
 	watchEvery time.Duration // immutable after init
 	counted    chan struct{} // closed when watch knows what the group knew before: nothing is claimed earlier
@@ -88,6 +90,7 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.cfg, m.store, m.role, m.log = cfg, s, r, cfg.Logger
 	m.scope = newTopicScope(cfg.Scope)
 	m.relief, m.connected, m.counted = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	m.commitSoon = make(chan struct{}, 1)
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery
@@ -119,6 +122,10 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 	if err := m.joinAlone(stop); err != nil {
 		return err
 	}
+	if err := m.openChangelog(); err != nil {
+		return err
+	}
+	defer m.closeChangelog()
 	if err := m.connect(); err != nil {
 		return err
 	}

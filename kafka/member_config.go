@@ -18,6 +18,7 @@ type memberConfig struct {
 	Scope                            Scope
 	StartAt                          StartAt
 	Learn                            Learn
+	ChangelogTopic                   string
 	CommitInterval                   time.Duration
 	SessionTimeout, RebalanceTimeout time.Duration
 	QueueBytes, TotalQueueBytes      int64

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"noecho/bloom"
 	"noecho/engine"
 )
 
@@ -124,6 +125,7 @@ func (w *worker) bypass(chunk []*kgo.Record) error {
 			}
 		}
 	}
+	w.changes.gap(chunk[len(chunk)-1].Offset + 1)
 	w.passed.records += unjudged
 	w.count.already.Add(already)
 	w.count.unjudged.Add(unjudged)
@@ -156,12 +158,20 @@ func (noStore) ID() string { return "" }
 func (noStore) Window() (time.Duration, int)               { return 0, 1 }
 func (noStore) Partition(string, int32) (partition, error) { return noState{}, nil }
 func (noStore) Coverages() []engine.Coverage               { return nil }
+func (noStore) Hash([]byte) bloom.Hash                     { return bloom.Hash{} }
+func (noStore) HashID() (uint64, bool)                     { return 0, true }
 
 type noState struct{}
 
 func (noState) Check([]engine.Record, []engine.Verdict) ([]engine.Verdict, error) {
 	return nil, errNoStore
 }
+func (noState) CheckMarks([]engine.Record, []engine.Verdict, []engine.Mark) ([]engine.Verdict, []engine.Mark, error) {
+	return nil, nil, errNoStore
+}
+func (noState) TakeIn([]engine.Mark) error          { return errNoStore }
+func (noState) StreamTime() int64                   { return 0 }
+func (noState) ForgetHash(bloom.Hash) error         { return errNoStore }
 func (noState) Coverage() (start, to int64)         { return 0, 0 }
 func (noState) Forget([]byte) error                 { return errNoStore }
 func (noState) Commit(context.Context, int64) error { return errNoStore }

@@ -29,6 +29,9 @@ func (r *Relay) Preflight(ctx context.Context) error {
 		if err := r.checkSizes(ctx, adm); err != nil {
 			return err
 		}
+		if err := r.checkChangelog(ctx, adm); err != nil {
+			return err
+		}
 		return r.checkDuplicates(ctx, adm)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"noecho/bloom"
 	"noecho/engine"
 )
 
@@ -38,6 +39,10 @@ func (s namedStore) Partition(string, int32) (partition, error) {
 }
 
 func (namedStore) Coverages() []engine.Coverage { return nil }
+
+func (namedStore) Hash([]byte) bloom.Hash { return bloom.Hash{} }
+
+func (namedStore) HashID() (uint64, bool) { return 0, false }
 
 func TestPreflight(t *testing.T) {
 	w := newWorld(t, 2)

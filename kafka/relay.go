@@ -46,6 +46,9 @@ func newRelay(cfg RelayConfig, s store) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	if err := validateChangelog(cfg.ChangelogTopic, s, cfg.Input, cfg.Output, cfg.DuplicatesTopic); err != nil {
+		return nil, err
+	}
 	compressor, err := kgo.DefaultCompressor(slices.Clone(cfg.Compression)...)
 	if err != nil {
 		return nil, &ConfigError{Problems: []string{"compression: " + err.Error()}}
@@ -142,7 +145,8 @@ func assignmentsOf(ws []*worker) []*assignment {
 // Stats returns a snapshot.
 func (r *Relay) Stats() Stats {
 	s := Stats{Mode: r.Mode(), Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
-		Learned: r.learner.records.Load(), Missing: r.missing.snapshot(), Added: r.missing.added.Load()}
+		Learned: r.learner.records.Load(), Missing: r.missing.snapshot(), Added: r.missing.added.Load(),
+		Changelog: r.changelogStats()}
 	r.mu.Lock()
 	s.Totals = r.totals
 	if r.producer != nil {

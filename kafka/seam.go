@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"noecho/bloom"
 	"noecho/engine"
 )
 
@@ -14,10 +15,16 @@ type store interface {
 	Window() (window time.Duration, buckets int)
 	Partition(topic string, partition int32) (partition, error)
 	Coverages() []engine.Coverage
+	Hash(key []byte) bloom.Hash
+	HashID() (id uint64, shared bool)
 }
 
 type partition interface {
 	Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error)
+	CheckMarks(recs []engine.Record, dst []engine.Verdict, marks []engine.Mark) ([]engine.Verdict, []engine.Mark, error)
+	TakeIn(marks []engine.Mark) error
+	StreamTime() int64
+	ForgetHash(h bloom.Hash) error
 	Commit(ctx context.Context, next int64) error
 	Committed() int64
 	Coverage() (start, to int64)

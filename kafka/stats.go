@@ -57,6 +57,7 @@ type Stats struct {
 	Learned        uint64           // records taken in again because the store was missing them, of all partitions
 	Added          uint64           // partitions added to the input while this ran, or while the group was away: keys may have moved
 	Missing        Missing          // what was found missing at assignments
+	Changelog      ChangelogStats
 	// Totals of all partitions since NewRelay, also of those no longer assigned.
 	Totals Totals
 }

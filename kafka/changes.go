@@ -1,0 +1,141 @@
+package kafka
+
+import (
+	"sync"
+
+	"noecho/bloom"
+	"noecho/engine"
+)
+
+const (
+	manyChanges = 1 << 18 // of a partition: the commit loop does not wait for its tick
+	maxChanges  = 1 << 20 // of a partition, some 50 MB: its goroutine waits until the changelog has taken some
+)
+
+// changes are what an assignment has taken in and the changelog does not have: of the offsets from `from` on. The assignment's
+// goroutine adds; whoever commits, under member.commitMu, packs and trims.
+type changes struct {
+	many func() // called, without locks, when there is a lot
+
+	trimmed chan struct{} // cap 1: there is room
+
+	mu     sync.Mutex
+	begun  bool   // protected by mu: from is known
+	from   int64  // protected by mu: the offsets below are in the changelog, or never will be
+	before int64  // protected by mu: see pack.before
+	end    int64  // protected by mu: one more than the last mark's offset; at or above from
+	marks  []told // protected by mu: at or above from, ascending as in pack
+	breaks uint64 // protected by mu: how often marks was cleared by gap
+}
+
+func newChanges(many func()) *changes { return &changes{many: many, trimmed: make(chan struct{}, 1)} }
+
+// begin says from which offset on marks are added, and the stream time there; only the first call counts. nil: there is no changelog.
+func (c *changes) begin(from, before int64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun {
+		c.begun, c.from, c.end, c.before = true, from, from, before
+	}
+}
+
+// add takes over what was told of a chunk. What was added before is passed over: records may be asked for again.
+func (c *changes) add(marks []engine.Mark) {
+	c.mu.Lock()
+	for i := range marks {
+		if marks[i].Offset >= c.end {
+			c.marks = append(c.marks, told{Mark: marks[i]})
+			c.end = marks[i].Offset + 1
+		}
+	}
+	n := len(c.marks)
+	c.mu.Unlock()
+	if n >= manyChanges {
+		c.many()
+	}
+}
+
+// forget adds that a key was forgotten when next was the next to take in.
+func (c *changes) forget(h bloom.Hash, next int64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ms := c.before
+	if n := len(c.marks); n > 0 {
+		ms = c.marks[n-1].Time
+	}
+	c.marks = append(c.marks, told{Mark: engine.Mark{Hash: h, Offset: next, First: next, Time: ms}, forgotten: true})
+}
+
+// gap says that nothing is known of what lies below next: it passed without a verdict. What was not written yet goes, too: whoever
+// restores reads the stretch from the input. nil: there is no changelog.
+func (c *changes) gap(next int64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.marks {
+		c.before = max(c.before, c.marks[i].Time)
+	}
+	c.marks, c.begun, c.breaks = c.marks[:0], true, c.breaks+1
+	c.from = max(c.from, next)
+	c.end = c.from
+}
+
+// room waits until there is room for more; false: quit was closed. nil: there is no changelog.
+func (c *changes) room(quit <-chan struct{}) bool {
+	for c != nil {
+		c.mu.Lock()
+		n := len(c.marks)
+		c.mu.Unlock()
+		if n < maxChanges {
+			return true
+		}
+		c.many()
+		select {
+		case <-c.trimmed:
+		case <-quit:
+			return false
+		}
+	}
+	return true
+}
+
+// below returns what is to be written before an offset is committed; ok: there is something. The marks are only read until trim
+// or the next call: the other goroutine appends behind them.
+func (c *changes) below(to int64) (p pack, breaks uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun || to <= c.from {
+		return pack{}, 0, false
+	}
+	n := 0
+	for n < len(c.marks) && (c.marks[n].Offset < to || c.marks[n].forgotten && c.marks[n].Offset == to) {
+		n++
+	}
+	return pack{from: c.from, to: to, before: c.before, marks: append([]told(nil), c.marks[:n]...)}, c.breaks, true
+}
+
+// trim says that what below returned is in the changelog.
+func (c *changes) trim(p *pack, breaks uint64) {
+	c.mu.Lock()
+	if c.breaks == breaks {
+		for i := range p.marks {
+			c.before = max(c.before, p.marks[i].Time)
+		}
+		c.marks = append(c.marks[:0], c.marks[len(p.marks):]...)
+		c.from = p.to
+		c.end = max(c.end, p.to)
+	}
+	c.mu.Unlock()
+	select {
+	case c.trimmed <- struct{}{}:
+	default:
+	}
+}
