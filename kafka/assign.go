@@ -20,6 +20,7 @@ import (
 // assigned claims the engine's state of each new partition and starts its goroutine. No record comes before adjust.
 func (m *member) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 	for _, part := range parts[m.cfg.Input] {
+		m.standby.Load().leave(part)
 		state, err := m.claimState(part)
 		if err != nil {
 			m.fail(fmt.Errorf("kafka: %s/%d: claim the state: %w", m.cfg.Input, part, err))
@@ -280,4 +281,5 @@ func (m *member) forget(a *assignment) {
 	if err := a.state.Close(); err != nil {
 		m.log.Warn("close of the partition's state", "topic", m.cfg.Input, "partition", a.part, "cause", err)
 	}
+	m.standby.Load().back(a.part)
 }

@@ -58,11 +58,8 @@ func (c *changes) add(marks []engine.Mark) {
 	}
 }
 
-// forget adds that a key was forgotten when next was the next to take in.
+// forget adds that a key was forgotten when next was the next to take in. Its time says nothing.
 func (c *changes) forget(h bloom.Hash, next int64) {
-	if c == nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ms := c.before

@@ -76,6 +76,9 @@ type ConsumerConfig struct {
 	// disk, another member) restores from there, and not from the input. It needs as many partitions as the input has, and the
 	// members' engines the same Seed. No offset is committed before it has the marks.
 	ChangelogTopic string
+	// Standby has this member follow the changelog of the partitions that it does not own, so that it can take them over with next to
+	// nothing to restore. Their marks take as much memory and disk here as at their owner.
+	Standby bool
 
 	Handler Handler
 	// BatchRecords, default 1024, and BatchBytes of keys and values, default 1 MiB, bound what is checked together. A batch
@@ -127,7 +130,8 @@ func (c *ConsumerConfig) ensureDefaults() {
 func (c *ConsumerConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, ChangelogTopic: c.ChangelogTopic,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn,
+		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,

@@ -43,6 +43,7 @@ type ConsumerStats struct {
 	Commits        int64               // offset commits sent
 	Pauses         int64               // times a partition's fetching was paused
 	Changelog      ChangelogStats
+	Standby        []StandbyPartition // followed partitions, in no order
 	// Totals of all partitions since NewConsumer, also of those no longer assigned.
 	Totals ConsumerTotals
 }
@@ -62,7 +63,7 @@ func (s *ConsumerStats) Ready() bool {
 
 // Stats returns a snapshot.
 func (c *Consumer) Stats() ConsumerStats {
-	s := ConsumerStats{Commits: c.commits.Load(), CommitFailures: c.commitFailures.Load(), Pauses: c.pauses.Load(), Changelog: c.changelogStats()}
+	s := ConsumerStats{Commits: c.commits.Load(), CommitFailures: c.commitFailures.Load(), Pauses: c.pauses.Load(), Changelog: c.changelogStats(), Standby: c.standbyStats()}
 	c.mu.Lock()
 	s.Totals = c.totals
 	tasks := make([]*handling, 0, len(c.mu.assigned))

@@ -107,7 +107,9 @@ func (h *handling) settle(next int64) error {
 		if err := h.state.Forget([]byte(key)); err != nil {
 			return fmt.Errorf("kafka: %s/%d: forget a key: %w", h.c.cfg.Topic, h.part, err)
 		}
-		h.changes.forget(h.m.store.Hash([]byte(key)), next)
+		if h.changes != nil {
+			h.changes.forget(h.m.store.Hash([]byte(key)), next)
+		}
 	}
 	clear(h.orphan)
 	// Durable before the position moves on, and in one frame with it: the commit loop might leave this one out (it says nothing

@@ -47,6 +47,7 @@ type member struct {
 
 	learner    learner
 	changelog  atomic.Pointer[changelog] // set by run, before any assignment; nil: there is none
+	standby    atomic.Pointer[standby]   // set by run, before any assignment; nil: nothing is followed
 	commitSoon chan struct{}             // cap 1: the commit loop shall not wait for its tick
 	scope      *topicScope               // immutable after init; nil: partitions are on their own
 	missing    missing
@@ -126,7 +127,10 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 		return err
 	}
 	defer m.closeChangelog()
+	m.startStandby(stop)
 	if err := m.connect(); err != nil {
+		cancel()
+		m.running.Wait()
 		return err
 	}
 	m.running.Go(func() { m.commitLoop(stop) })

@@ -19,6 +19,7 @@ type memberConfig struct {
 	StartAt                          StartAt
 	Learn                            Learn
 	ChangelogTopic                   string
+	Standby                          bool
 	CommitInterval                   time.Duration
 	SessionTimeout, RebalanceTimeout time.Duration
 	QueueBytes, TotalQueueBytes      int64
@@ -76,6 +77,9 @@ func (c *memberConfig) problems() (problems []string) {
 	}
 	if err := c.Learn.validate(); err != nil {
 		problems = append(problems, err.Error())
+	}
+	if c.Standby && c.ChangelogTopic == "" {
+		problems = append(problems, "standby needs changelog_topic: that is what it follows")
 	}
 	return append(problems, tooSmall([]least{
 		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},

@@ -146,7 +146,7 @@ func assignmentsOf(ws []*worker) []*assignment {
 func (r *Relay) Stats() Stats {
 	s := Stats{Mode: r.Mode(), Commits: r.commits.Load(), CommitFailures: r.commitFailures.Load(), Pauses: r.pauses.Load(),
 		Learned: r.learner.records.Load(), Missing: r.missing.snapshot(), Added: r.missing.added.Load(),
-		Changelog: r.changelogStats()}
+		Changelog: r.changelogStats(), Standby: r.standbyStats()}
 	r.mu.Lock()
 	s.Totals = r.totals
 	if r.producer != nil {

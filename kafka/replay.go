@@ -20,7 +20,15 @@ func (a *assignment) replay(ctx context.Context, todo span) (known int64, err er
 	if c == nil {
 		return todo.start, nil
 	}
-	r := &replay{a: a, c: c, todo: todo, known: todo.start}
+	r := &replay{m: a.m, part: a.part, state: a.state, c: c, end: todo.end, known: todo.start}
+	r.moved = func(ctx context.Context) error {
+		a.learning.at.Store(r.known)
+		if now := time.Now(); now.Sub(r.durable) >= a.m.cfg.CommitInterval {
+			r.durable = now
+			return a.commitLearned(ctx, r.known, false)
+		}
+		return nil
+	}
 	begun := time.Now()
 	a.learning.target.Store(todo.end)
 	err = r.run(ctx)
@@ -42,16 +50,21 @@ func (a *assignment) replay(ctx context.Context, todo span) (known int64, err er
 	return r.known, nil
 }
 
-// replay is one assignment's. Owned by run.
+// replay reads a partition of the changelog. Owned by the assignment's goroutine, or by the standby's.
 type replay struct {
-	a    *assignment
-	c    *changelog
-	todo span
+	m     *member
+	part  int32
+	state partition
+	c     *changelog
+	moved func(ctx context.Context) error // called when known has moved; its error is the store's
 
 	pack    pack
 	marks   []engine.Mark
+	end     int64 // offsets below it are wanted
 	known   int64 // below it all is known
+	next    int64 // of the changelog, to be read
 	oldest  int64 // stream time from which on marks are needed
+	seen    int64 // the largest stream time that was read
 	durable time.Time
 	taken   uint64
 	passed  uint64
@@ -59,23 +72,22 @@ type replay struct {
 }
 
 func (r *replay) run(ctx context.Context) error {
-	a, part := r.a, r.a.part
-	log := listSpans(ctx, r.c.cl, r.c.tail.top, []int32{part})[part]
+	log := listSpans(ctx, r.c.cl, r.c.tail.top, []int32{r.part})[r.part]
 	if log.err != nil {
 		return log.err
 	}
-	at, err := r.streamTime(ctx, log.span)
-	if err != nil || at == 0 {
+	found, err := r.begin(ctx, log.span)
+	if err != nil || !found {
 		return err
 	}
-	r.oldest = a.m.oldestNeeded(at)
-	next, err := r.begin(ctx, log.span)
-	if err != nil {
-		return err
-	}
+	return r.read(ctx, log.end)
+}
+
+// read reads on to an offset of the changelog, or until all that is wanted is known.
+func (r *replay) read(ctx context.Context, to int64) error {
 	r.durable = time.Now()
-	for next < log.end && r.known < r.todo.end {
-		records, to, err := r.c.tail.fetch(ctx, part, next)
+	for r.next < to && r.known < r.end {
+		records, next, err := r.c.tail.fetch(ctx, r.part, r.next)
 		if err != nil {
 			return err
 		}
@@ -84,7 +96,7 @@ func (r *replay) run(ctx context.Context) error {
 				return err
 			}
 		}
-		next = to
+		r.next = next
 	}
 	return nil
 }
@@ -95,12 +107,12 @@ func (r *replay) streamTime(ctx context.Context, log span) (found int64, err err
 	step := int64(timeStep)
 	for to := log.end; to > log.start && found == 0; step *= backwardGrowth {
 		from := max(log.start, to-step)
-		err := r.c.tail.each(ctx, r.a.part, from, to, func(record *kgo.Record) {
-			if !r.read(record) {
+		err := r.c.tail.each(ctx, r.part, from, to, func(record *kgo.Record) {
+			if !r.decode(record) {
 				return
 			}
 			for i := range r.pack.marks {
-				if m := &r.pack.marks[i]; !m.forgotten && m.Offset < r.todo.end {
+				if m := &r.pack.marks[i]; !m.forgotten && m.Offset < r.end {
 					found = max(found, m.Time)
 				}
 			}
@@ -113,42 +125,53 @@ func (r *replay) streamTime(ctx context.Context, log span) (found int64, err err
 	return found, nil
 }
 
-// begin finds the first record that can be of use. Each has its stream time as its timestamp, so the first with at least the oldest
-// one that is needed, or the store's own, is it: those before it tell what is too old, or known.
-func (r *replay) begin(ctx context.Context, log span) (int64, error) {
-	top, part := r.c.tail.top, r.a.part
-	leader, _, _ := top.leader(part)
-	got, err := listOffsets(ctx, r.c.cl.Broker(int(leader)), top.topic, []int32{part}, max(r.oldest, r.a.state.StreamTime()))
-	if err != nil {
-		return 0, err
+// begin finds the first record that can be of use; false: the changelog tells nothing. Each has its stream time as its timestamp, so
+// the first with at least the oldest one that is needed, or the store's own, is it: those before it tell what is too old, or known.
+func (r *replay) begin(ctx context.Context, log span) (bool, error) {
+	at, err := r.streamTime(ctx, log)
+	if err != nil || at == 0 {
+		return false, err
 	}
-	answer, ok := got[part]
+	r.oldest = r.m.oldestNeeded(at)
+	top := r.c.tail.top
+	leader, _, _ := top.leader(r.part)
+	got, err := listOffsets(ctx, r.c.cl.Broker(int(leader)), top.topic, []int32{r.part}, max(r.oldest, r.state.StreamTime()))
+	if err != nil {
+		return false, err
+	}
+	answer, ok := got[r.part]
 	switch {
 	case !ok:
-		return 0, errNoAnswer
+		return false, errNoAnswer
 	case answer.err != nil:
-		return 0, answer.err
+		return false, answer.err
 	case answer.offset < 0:
-		return log.end, nil
+		r.next = log.end
+	default:
+		r.next = max(log.start, answer.offset)
 	}
-	return max(log.start, answer.offset), nil
+	return true, nil
 }
 
-// read decodes a record; false: it is of no use here.
-func (r *replay) read(record *kgo.Record) bool {
+// decode decodes a record; false: it is of no use here.
+func (r *replay) decode(record *kgo.Record) bool {
 	if err := r.pack.decode(record.Value); err != nil {
-		r.a.m.log.Warn("changelog: passed over", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "cause", err)
+		r.m.log.Warn("changelog: passed over", "topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "cause", err)
 		return false
 	}
-	p, id := &r.pack, r.a.m.input.topicID()
-	return p.hashID == r.c.hashID && p.part == r.a.part && p.input == r.a.m.cfg.Input && p.group == r.a.m.cfg.Group &&
+	p, id := &r.pack, r.m.input.topicID()
+	return p.hashID == r.c.hashID && p.part == r.part && p.input == r.m.cfg.Input && p.group == r.m.cfg.Group &&
 		(p.topic == id || p.topic == (topicID{}) || id == (topicID{}))
 }
 
 // take takes in one record of the changelog.
 func (r *replay) take(ctx context.Context, record *kgo.Record) error {
 	p := &r.pack
-	if !r.read(record) || p.to < r.known || p.from > r.known && p.before >= r.oldest {
+	ours := r.decode(record)
+	if ours {
+		r.seen = max(r.seen, p.time)
+	}
+	if !ours || p.to < r.known || p.from > r.known && p.before >= r.oldest {
 		r.passed++
 		r.c.passed.Add(1)
 		return nil
@@ -157,28 +180,24 @@ func (r *replay) take(ctx context.Context, record *kgo.Record) error {
 	for i := range p.marks {
 		switch m := &p.marks[i]; {
 		case m.Offset < r.known:
-		case m.forgotten && m.Offset <= r.todo.end:
+		case m.forgotten && m.Offset <= r.end:
 			if err := r.flush(); err != nil {
 				return err
 			}
-			if err := r.a.state.ForgetHash(m.Hash); err != nil {
+			if err := r.state.ForgetHash(m.Hash); err != nil {
 				return r.failed(err)
 			}
-		case !m.forgotten && m.Offset < r.todo.end:
+		case !m.forgotten && m.Offset < r.end:
 			r.marks = append(r.marks, m.Mark)
 		}
 	}
 	if err := r.flush(); err != nil {
 		return err
 	}
-	r.known = max(r.known, min(p.to, r.todo.end))
-	r.a.learning.at.Store(r.known)
-	if now := time.Now(); now.Sub(r.durable) >= r.a.m.cfg.CommitInterval {
-		r.durable = now
-		if err := r.a.commitLearned(ctx, r.known, false); err != nil {
-			r.store = true
-			return err
-		}
+	r.known = max(r.known, min(p.to, r.end))
+	if err := r.moved(ctx); err != nil {
+		r.store = true
+		return err
 	}
 	return ctx.Err()
 }
@@ -188,7 +207,7 @@ func (r *replay) flush() error {
 	if len(r.marks) == 0 {
 		return nil
 	}
-	if err := r.a.state.TakeIn(r.marks); err != nil {
+	if err := r.state.TakeIn(r.marks); err != nil {
 		return r.failed(err)
 	}
 	r.taken += uint64(len(r.marks))
@@ -199,5 +218,5 @@ func (r *replay) flush() error {
 
 func (r *replay) failed(err error) error {
 	r.store = true
-	return fmt.Errorf("kafka: %s/%d: restoring from the changelog: %w", r.a.m.cfg.Input, r.a.part, err)
+	return fmt.Errorf("kafka: %s/%d: restoring from the changelog: %w", r.m.cfg.Input, r.part, err)
 }

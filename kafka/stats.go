@@ -58,6 +58,7 @@ type Stats struct {
 	Added          uint64           // partitions added to the input while this ran, or while the group was away: keys may have moved
 	Missing        Missing          // what was found missing at assignments
 	Changelog      ChangelogStats
+	Standby        []StandbyPartition // followed partitions, in no order
 	// Totals of all partitions since NewRelay, also of those no longer assigned.
 	Totals Totals
 }
