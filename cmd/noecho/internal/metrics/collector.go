@@ -14,6 +14,7 @@ import (
 type Collector struct {
 	Input, Output string
 	Duplicates    string // their topic; "": they have none
+	Changelog     string // likewise
 	Window        time.Duration
 	Engine        func() engine.Metrics
 	Relay         func() kafka.Stats
@@ -108,6 +109,7 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 	if c.Duplicates != "" {
 		put(evidence, float64(r.Totals.DuplicatesProduced), c.Duplicates)
 	}
+	c.putChangelog(put, r)
 	put(alreadyThere, float64(r.Totals.AlreadyThere), c.Output)
 	put(produced, float64(r.Totals.Produced), c.Output)
 	put(producedB, float64(r.Totals.ProducedBytes), c.Output)
@@ -115,6 +117,22 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 	put(pauses, float64(r.Pauses))
 	put(commits, float64(r.Commits))
 	put(commitFails, float64(r.CommitFailures))
+}
+
+// putChangelog shows what is written to the changelog and read from it, where there is one.
+func (c *Collector) putChangelog(put putFunc, r *kafka.Stats) {
+	if c.Changelog == "" {
+		return
+	}
+	put(logRecords, float64(r.Changelog.Records), c.Changelog)
+	put(logBytes, float64(r.Changelog.Bytes), c.Changelog)
+	put(logMarks, float64(r.Changelog.Marks), c.Changelog)
+	put(logFailures, float64(r.Changelog.Failures), c.Changelog)
+	put(logRestored, float64(r.Changelog.Restored), c.Changelog)
+	put(logPassed, float64(r.Changelog.Passed), c.Changelog)
+	for _, s := range r.Standby {
+		put(standbyLag, float64(s.Lag), c.Changelog, strconv.Itoa(int(s.Partition)))
+	}
 }
 
 func putStore(put putFunc, m *engine.Metrics) {

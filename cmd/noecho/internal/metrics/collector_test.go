@@ -43,6 +43,8 @@ func sample() (engine.Metrics, kafka.Stats) {
 			ProduceRetries: 91, CommitFailures: 92, Commits: 93, Pauses: 94, Learned: 95, Added: 90, Missing: kafka.Missing{None: 96, Behind: 97, Retention: 98, Removed: 99},
 			Totals: kafka.Totals{Unique: 101, Redelivery: 102, Duplicate: 103, NoKey: 104, Bypassed: 105, AlreadyThere: 106, Produced: 107, ProducedBytes: 108,
 				Unjudged: 109, Tagged: 110, DuplicatesProduced: 111},
+			Changelog: kafka.ChangelogStats{Records: 112, Bytes: 113, Marks: 114, Failures: 115, Restored: 116, Passed: 117},
+			Standby:   []kafka.StandbyPartition{{Partition: 5, Lag: 118}},
 		}
 }
 
@@ -69,7 +71,7 @@ func registry(t *testing.T) *prometheus.Registry {
 	d.Fsync(time.Millisecond, 4)
 	reg.MustRegister(BuildInfo(&debug.BuildInfo{GoVersion: "go9", Main: debug.Module{Version: "v1.2.3"},
 		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}}}, true))
-	reg.MustRegister(&Collector{Input: "orders", Output: "clean", Duplicates: "copies", Window: 2 * time.Hour,
+	reg.MustRegister(&Collector{Input: "orders", Output: "clean", Duplicates: "copies", Changelog: "marks", Window: 2 * time.Hour,
 		Engine: func() engine.Metrics { return m }, Relay: func() kafka.Stats { return r }})
 	return reg
 }

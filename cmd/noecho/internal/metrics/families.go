@@ -50,6 +50,14 @@ var (
 	stateMissing    = counter("state_missing_total", "Partitions that came without the state of what the group has handled.", "topic", "reason")
 	retentionPassed = counter("retention_lost_offsets_total", "Offsets that retention removed before they were handled.", "topic")
 
+	logRecords  = counter("changelog_records_total", "Records acknowledged by the changelog.", "topic")
+	logBytes    = counter("changelog_bytes_total", "Bytes of the records acknowledged by the changelog.", "topic")
+	logMarks    = counter("changelog_marks_total", "Marks in the records acknowledged by the changelog.", "topic")
+	logFailures = counter("changelog_failures_total", "Commits of a partition that the changelog did not acknowledge; the next one tries again.", "topic")
+	logRestored = counter("changelog_restored_marks_total", "Marks taken in from the changelog, by restores and as a standby.", "topic")
+	logPassed   = counter("changelog_passed_records_total", "Records of the changelog that could not be used, or were known already.", "topic")
+	standbyLag  = gauge("standby_lag_records", "Records of the changelog that a standby has not taken in yet.", "topic", "partition")
+
 	added = counter("partitions_added_total", "Partitions added to the input while this process ran, or while the group was away.", "topic")
 
 	alreadyThere = counter("already_in_output_total", "Records found in the output's tail after a restart and not produced again.", "topic")
@@ -79,7 +87,7 @@ var (
 
 	families = []family{
 		records, mode, tagged, evidence, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
-		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, added,
+		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, logRecords, logBytes, logMarks, logFailures, logRestored, logPassed, standbyLag, added,
 		alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,
 		cacheMisses, background, full, poisoned,
