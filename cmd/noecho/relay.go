@@ -57,7 +57,7 @@ func relay(parent context.Context, c *config.Loaded, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	registry.MustRegister(&metrics.Collector{Input: c.Input, Output: c.Output, Duplicates: c.DuplicatesTopic, Window: c.Window, Engine: s.metrics, Relay: r.Stats})
+	registry.MustRegister(&metrics.Collector{Input: c.Input, Output: c.Output, Duplicates: c.DuplicatesTopic, Changelog: c.ChangelogTopic, Window: c.Window, Engine: s.metrics, Relay: r.Stats})
 	h.stats = r.Stats
 	closeServer, err := serve(ctx, c, log, registry, h)
 	if err != nil {
@@ -121,6 +121,7 @@ func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logg
 	return kafka.NewRelay(kafka.RelayConfig{
 		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
 		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Mode: kafka.Mode(c.Mode),
+		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
 		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, Logger: log,
 	})

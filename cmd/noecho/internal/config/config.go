@@ -18,6 +18,8 @@ type Config struct {
 	Learn           string
 	OnDuplicate     string
 	DuplicatesTopic string
+	ChangelogTopic  string
+	Standby         bool
 	Mode            string
 	CommitInterval  time.Duration
 	SessionTimeout  time.Duration

@@ -109,6 +109,7 @@ func (v validator) kafka() {
 		}
 	}
 	v.duplicates()
+	v.changelog()
 	v.require("group", v.Group, "the consumer group")
 	if v.require("key", v.Key, "what names a message") {
 		if _, err := kafka.ParseKey(v.Key); err != nil {
@@ -135,6 +136,22 @@ func (v validator) duplicates() {
 		v.fail("duplicates_topic", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", topic)
 	case topic == v.Input || topic == v.Output:
 		v.fail("duplicates_topic", "is the input or the output topic; name a third")
+	}
+}
+
+func (v validator) changelog() {
+	topic := v.ChangelogTopic
+	switch {
+	case topic == "" && v.Standby:
+		v.fail("changelog_topic", "is missing: standby follows it; name the topic that the members share")
+	case topic == "":
+	case !legalTopic(topic):
+		v.fail("changelog_topic", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", topic)
+	case topic == v.Input || topic == v.Output || topic == v.DuplicatesTopic:
+		v.fail("changelog_topic", "is %q, which has another use; name a topic of its own", topic)
+	case v.HashSeed == "":
+		v.fail("hash_seed", "is missing: the changelog holds hashes, and a store that restores from it must have the same; give all members "+
+			"one, made with `openssl rand -hex %d` (that of an existing store is in its file NOECHO)", seedDigits/2)
 	}
 }
 
