@@ -40,6 +40,14 @@ func TestBatchAllocs(t *testing.T) {
 // allUnique is a state that passes everything.
 type allUnique struct{ partition }
 
+func (allUnique) CheckMarks(recs []engine.Record, dst []engine.Verdict, marks []engine.Mark) ([]engine.Verdict, []engine.Mark, error) {
+	for i := range recs {
+		marks = append(marks, engine.Mark{Offset: recs[i].Offset, First: recs[i].Offset})
+	}
+	dst, err := allUnique{}.Check(recs, dst)
+	return dst, marks, err
+}
+
 func (allUnique) Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Verdict, error) {
 	for range recs {
 		dst = append(dst, engine.Verdict{Kind: engine.Unique, First: -1})
@@ -58,6 +66,23 @@ func (allCopies) Check(recs []engine.Record, dst []engine.Verdict) ([]engine.Ver
 }
 
 func (allCopies) TakenInBefore(int64) (int64, bool) { return 1, true }
+
+// TestChangesAllocs: what the changelog is to be told costs no allocation, once the buffers are there.
+func TestChangesAllocs(t *testing.T) {
+	chunk := make([]*kgo.Record, 1000)
+	for i := range chunk {
+		chunk[i] = &kgo.Record{Key: []byte("key"), Offset: int64(i)}
+	}
+	key, err := ParseKey("key")
+	require.NoError(t, err)
+	c := checker{changes: newChanges(func() {})}
+	require.Zero(t, testing.AllocsPerRun(20, func() {
+		if err := c.check(key, MissingPass, allUnique{}, chunk); err != nil || len(c.changes.marks) != len(chunk) {
+			panic(err)
+		}
+		c.changes.marks, c.changes.end = c.changes.marks[:0], 0
+	}))
+}
 
 // TestWorkerAllocs: from a chunk of the queue to a sealed batch, and back to the client's pool, a record costs no allocation.
 func TestWorkerAllocs(t *testing.T) {

@@ -201,7 +201,7 @@ func (a *assignment) run() {
 		a.failed(err)
 		return
 	}
-	a.changes.begin(a.resume.start, a.state.StreamTime())
+	a.changes.begin(a.resume.start, a.toldBefore())
 	a.state_.Store(uint32(StateRunning))
 	close(a.ready)
 	for {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -152,8 +153,11 @@ func (m *member) pack(c *changelog, a *assignment, next int64) *writing {
 	p.hashID, p.topic, p.input, p.group, p.part = c.hashID, m.input.topicID(), m.cfg.Input, m.cfg.Group, a.part
 	w := &writing{a: a, pack: p, breaks: breaks, marks: len(p.marks)}
 	p.eachPart(int(c.limit.Load()), func(part *pack) {
-		w.ours = append(w.ours, &kgo.Record{Topic: c.topic, Partition: a.part, Value: appendPack(nil, part),
-			Timestamp: time.UnixMilli(max(part.before, part.time))})
+		ms := max(part.before, part.time)
+		if part.before == math.MaxInt64 {
+			ms = part.time
+		}
+		w.ours = append(w.ours, &kgo.Record{Topic: c.topic, Partition: a.part, Value: appendPack(nil, part), Timestamp: time.UnixMilli(ms)})
 	})
 	return w
 }

@@ -121,6 +121,20 @@ func TestChangelogSwitchedOn(t *testing.T) {
 	}
 }
 
+// TestChangelogOfAForgetfulMember: one that did not learn what came before tells what it takes in, and nobody takes that for all.
+func TestChangelogOfAForgetfulMember(t *testing.T) {
+	w := changelogWorld(t, 1)
+	w.feed(rec(0, "a", "x"), rec(0, "b", "x"))
+	w.run(withoutChangelog)
+	w.fs = testutil.NewFS()
+	w.feed(rec(0, "c", "x"))
+	w.run(func(cfg *RelayConfig) { cfg.Learn = LearnOff })
+	w.fs = testutil.NewFS()
+	w.feed(rec(0, "a", "copy"), rec(0, "b", "copy"), rec(0, "c", "copy"))
+	require.EqualValues(t, 3, w.run(nil).Learned)
+	w.requireClean()
+}
+
 // TestChangelogUnfit: a record of another hash, of another topic, or with damage is a hole.
 func TestChangelogUnfit(t *testing.T) {
 	w := changelogWorld(t, 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,15 @@ func (a *assignment) toLearn() span {
 		todo.end = a.resume.there + 1
 	}
 	return todo
+}
+
+// toldBefore returns pack.before at the start. Where the store was not made to know what came before, what is told from there on must
+// not be taken for all that one needs.
+func (a *assignment) toldBefore() int64 {
+	if u := a.unknown(); u.start < u.end {
+		return math.MaxInt64
+	}
+	return a.state.StreamTime()
 }
 
 // learn takes in what the store is missing below the start: from the changelog, if there is one (see replay); and where that ends it

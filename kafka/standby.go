@@ -85,6 +85,11 @@ func (s *standby) run(stop context.Context) {
 
 // round takes a step in each partition that is not owned.
 func (s *standby) round(stop context.Context) error {
+	if s.m.input.topicID() == (topicID{}) { // or records of a topic that was deleted would be taken for the input's
+		if err := s.m.input.refresh(stop, 0); err != nil {
+			return err
+		}
+	}
 	top := s.c.tail.top
 	if top.count() == 0 {
 		if err := top.refresh(stop, 0); err != nil {
