@@ -15,6 +15,11 @@
 //
 //	make bench-kafka                   # ARGS='--quick' takes less than 3 minutes
 //
+// Two more commands look at noecho alone:
+//
+//	make bench-kafka ARGS=restore      # a disk is lost: time until the marks are there again, from the changelog and from the input
+//	make bench-kafka ARGS=takeover     # a member is killed: time until the other goes on, with a standby, with the changelog, with neither
+//
 // Rivals get what is best for them: no linger where latency is measured, one client version, snappy, no persistence in Redis. A relay that commits
 // transactions leaves markers in the output, which count there as records: a few hundred in a million.
 package main

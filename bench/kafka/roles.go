@@ -27,6 +27,9 @@ var roles = map[string]func(args []string) error{
 	},
 	"txn-relay": runTransactional,
 	"consumer":  runConsumer,
+	"restore":   runRestore,
+	"takeover":  runTakeover,
+	"member":    runMember,
 }
 
 // linger reads how long a producer may wait for more.
