@@ -117,7 +117,7 @@ func (m *member) commitChanges(ctx context.Context, as []*assignment, at map[int
 	if len(todo) == 0 {
 		return as, nil
 	}
-	failed := c.send(ctx, all)
+	failed := c.send(ctx, min(changelogPause, m.cfg.RebalanceTimeout/8), all)
 	done := as[:0]
 	for _, a := range as {
 		err := failed[a.part]
@@ -162,18 +162,39 @@ func (m *member) pack(c *changelog, a *assignment, next int64) *writing {
 	return w
 }
 
-// send returns the partitions of which not all was acknowledged, with a cause.
-func (c *changelog) send(ctx context.Context, all []*kgo.Record) map[int32]error {
-	ctx, cancel := context.WithTimeout(ctx, changelogPause)
+// send returns the partitions of which not all was acknowledged in time, with a cause. It does not wait for a request that is under
+// way and is not answered, as the client would: a revocation may be waiting for us. What lands later is told twice.
+func (c *changelog) send(ctx context.Context, most time.Duration, all []*kgo.Record) map[int32]error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	answers := make(chan kgo.ProduceResult, len(all))
+	left := make(map[int32]int, 1) // records without an answer
+	for _, r := range all {
+		left[r.Partition]++
+	}
+	for _, r := range all {
+		c.cl.Produce(ctx, r, func(r *kgo.Record, err error) { answers <- kgo.ProduceResult{Record: r, Err: err} })
+	}
 	failed := make(map[int32]error)
-	for _, result := range c.cl.ProduceSync(ctx, all...) {
-		if result.Err != nil {
-			failed[result.Record.Partition] = worse(failed[result.Record.Partition], result.Err)
-			continue
+	for range all {
+		select {
+		case answer := <-answers:
+			part := answer.Record.Partition
+			if answer.Err != nil {
+				failed[part] = worse(failed[part], answer.Err)
+				continue
+			}
+			left[part]--
+			c.records.Add(1)
+			c.bytes.Add(uint64(len(answer.Record.Value)))
+		case <-ctx.Done():
+			for part, n := range left {
+				if n > 0 {
+					failed[part] = worse(failed[part], ctx.Err())
+				}
+			}
+			return failed
 		}
-		c.records.Add(1)
-		c.bytes.Add(uint64(len(result.Record.Value)))
 	}
 	return failed
 }

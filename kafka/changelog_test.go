@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -187,6 +189,66 @@ func TestChangelogUnreachable(t *testing.T) {
 	w.feed(w.again(0)...)
 	require.Zero(t, w.run(nil).Learned)
 	w.requireClean()
+}
+
+// TestChangelogHangs: brokers that take its records and do not answer hold neither a stop nor the output.
+func TestChangelogHangs(t *testing.T) {
+	w := changelogWorld(t, 1)
+	mine := w.producesTo(testLog)
+	release := make(chan struct{})
+	var hang atomic.Bool
+	hang.Store(true)
+	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if hang.Load() && mine(req) {
+			w.cluster.SleepControl(func() { <-release })
+		}
+		return nil, nil, false
+	})
+	w.feed(history(rand.New(rand.NewPCG(57, 1)), 1, 500)...)
+	l := w.start(nil, func(cfg *RelayConfig) { cfg.RebalanceTimeout = time.Second })
+	w.eventually("the output is whole", func() bool { return len(w.output()[0]) == len(w.originals(0, 0)) })
+	l.stop()
+	at, _ := w.committed(0)
+	require.LessOrEqual(t, at, int64(0))
+	hang.Store(false)
+	close(release)
+	w.run(nil)
+	w.fs = testutil.NewFS()
+	w.feed(w.again(0)...)
+	require.Zero(t, w.run(nil).Learned)
+	w.requireClean()
+}
+
+// TestChangelogPreflight: what is wrong with the topic is said before the start, with what to do.
+func TestChangelogPreflight(t *testing.T) {
+	w := newWorld(t, 2)
+	w.window = time.Hour
+	require.NoError(t, w.cluster.CreateTopic("narrow", 1, nil))
+	require.NoError(t, w.cluster.CreateTopic("compacted", 2, map[string]string{"cleanup.policy": "compact"}))
+	require.NoError(t, w.cluster.CreateTopic("short", 2, map[string]string{"retention.ms": "1000"}))
+	var lines bytes.Buffer
+	preflight := func(topic string) error {
+		l := w.prepare(nil, func(cfg *RelayConfig) {
+			cfg.ChangelogTopic, cfg.Logger = topic, slog.New(slog.NewTextHandler(&lines, nil))
+		})
+		defer l.e.Close()
+		return l.relay.Preflight(t.Context())
+	}
+	for topic, says := range map[string]string{
+		"nowhere":   "it does not exist; create it with as many partitions as the input has (2)",
+		"narrow":    "it has 1 partitions, the input has 2; marks keep their partition's number, so give it at least 2",
+		"compacted": "its cleanup.policy is compact; its records have no keys and cannot be compacted; set cleanup.policy=delete",
+	} {
+		var bad *TopicError
+		err := preflight(topic)
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, topic, bad.Topic)
+		require.ErrorContains(t, err, says)
+	}
+	require.NoError(t, preflight("short"))
+	require.Contains(t, lines.String(), "the changelog keeps less than the window")
+	require.Contains(t, lines.String(), "needed_ms=4200000")
 }
 
 // TestChangelogRefused: what cannot pass is said.
