@@ -267,7 +267,7 @@ func (a *assignment) next() (chunk []*kgo.Record, unsent, finished bool) {
 
 // check decides a chunk: see checker.
 func (a *assignment) check(chunk []*kgo.Record) error {
-	if !a.changes.room(a.quit) {
+	if !a.room() {
 		return errKilled
 	}
 	return a.checker.check(a.m.cfg.Key, a.m.cfg.OnMissingKey, a.state, chunk)

@@ -77,6 +77,10 @@ func (c *changes) gap(next int64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.gapLocked(next)
+}
+
+func (c *changes) gapLocked(next int64) {
 	for i := range c.marks {
 		c.before = max(c.before, c.marks[i].Time)
 	}
@@ -85,22 +89,49 @@ func (c *changes) gap(next int64) {
 	c.end = c.from
 }
 
-// room waits until there is room for more; false: quit was closed. nil: there is no changelog.
-func (c *changes) room(quit <-chan struct{}) bool {
-	for c != nil {
-		c.mu.Lock()
-		n := len(c.marks)
-		c.mu.Unlock()
-		if n < maxChanges {
+// crowded says whether there is no room for more. nil: there is no changelog.
+func (c *changes) crowded() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.marks) >= maxChanges
+}
+
+// room waits until there is room for what a chunk has to tell; false: the assignment was killed.
+//
+// Where offsets stand still for another reason than the changelog (a record that was given up in a rewind, a duplicate that its topic does
+// not take) nothing can be written, and to wait for it may mean to wait for ever: what they wait for may be ahead, in this very
+// queue. Then what is held is let go, and is a hole that whoever restores fills from the input.
+func (a *assignment) room() bool {
+	for c := a.changes; c.crowded(); {
+		a.mu.Lock()
+		next := a.task.nextLocked()
+		a.mu.Unlock()
+		if c.pinned(next) {
+			a.m.log.Warn("offsets stand still, and there is no room for what the changelog is to be told: a stretch of it is left out",
+				"topic", a.m.cfg.Input, "partition", a.part, "offset", next)
 			return true
 		}
 		c.many()
 		select {
 		case <-c.trimmed:
-		case <-quit:
+		case <-a.quit:
 			return false
 		}
 	}
+	return true
+}
+
+// pinned says whether nothing can be written while a position stands where it does; then all that is held is a gap.
+func (c *changes) pinned(next int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if next > c.from {
+		return false
+	}
+	c.gapLocked(c.end)
 	return true
 }
 
