@@ -65,6 +65,7 @@ type replay struct {
 	next    int64 // of the changelog, to be read
 	oldest  int64 // stream time from which on marks are needed
 	seen    int64 // the largest stream time that was read
+	hole    int64 // the stream time at which records began to be passed over, because what lies before them is missing; 0: they are not
 	durable time.Time
 	taken   uint64
 	passed  uint64
@@ -174,8 +175,12 @@ func (r *replay) take(ctx context.Context, record *kgo.Record) error {
 	if !ours || p.to < r.known || p.from > r.known && p.before >= r.oldest {
 		r.passed++
 		r.c.passed.Add(1)
+		if ours && p.from > r.known && r.hole == 0 {
+			r.hole = max(1, r.seen)
+		}
 		return nil
 	}
+	r.hole = 0
 	r.marks = r.marks[:0]
 	for i := range p.marks {
 		switch m := &p.marks[i]; {

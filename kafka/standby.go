@@ -183,9 +183,9 @@ func (f *following) step(ctx context.Context, log span) (err error) {
 		}
 	}
 	f.next = max(f.next, log.start)
-	if err = f.read(ctx, log.end); err == nil {
-		// As time goes on, a hole in what is known becomes too old to matter.
-		f.oldest = max(f.oldest, f.m.oldestNeeded(f.seen))
+	err = f.read(ctx, log.end)
+	if f.hole > 0 && f.m.oldestNeeded(f.seen) > f.hole {
+		f.begun, f.hole = false, 0 // as time goes on, what is missing becomes too old to matter: it is begun behind it
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -110,4 +111,40 @@ func TestStandbyNeedsAChangelog(t *testing.T) {
 	require.ErrorContains(t, err, "which has another use")
 	_, err = newRelay(RelayConfig{Input: "a", Output: "b", Group: "g", ChangelogTopic: "c"}, namedStore("x"))
 	require.ErrorContains(t, err, "changelog_topic needs the engine's Seed (hash_seed)")
+}
+
+// TestStandbyAndAHole: what passed in bypass is told by nobody, and a standby does not read the input. It goes on behind that when a
+// window has passed.
+func TestStandbyAndAHole(t *testing.T) {
+	w := newWorld(t, 1, kfake.SeedTopics(1, testLog))
+	w.window = time.Minute
+	owner := w.process().start(nil, standing)
+	at := time.UnixMilli(1_700_000_000_000)
+	feed := func(key string) {
+		r := rec(0, key, "x")
+		r.Timestamp = at
+		w.feed(r)
+		w.eventually("committed", func() bool { c, _ := w.committed(0); return c == int64(len(w.fed[0])) })
+	}
+	feed("before")
+	other := w.process().start(nil, standing)
+	knows := func(to int64) func() bool {
+		return func() bool { all := other.e.Coverages(); return len(all) == 1 && all[0].To == to }
+	}
+	w.eventually("it knows what was before", knows(1))
+	_, err := owner.relay.SetMode(ModeBypass)
+	require.NoError(t, err)
+	feed("in bypass")
+	_, err = owner.relay.SetMode(ModeActive)
+	require.NoError(t, err)
+	feed("after")
+	w.eventually("passed over", func() bool { return other.relay.Stats().Changelog.Passed > 0 })
+	require.True(t, knows(1)())
+	for i := range 20 {
+		at = at.Add(10 * time.Second)
+		feed(fmt.Sprint("later", i))
+	}
+	w.eventually("it has caught up", knows(int64(len(w.fed[0]))))
+	owner.stop()
+	other.stop()
 }
