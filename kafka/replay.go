@@ -30,6 +30,7 @@ func (a *assignment) replay(ctx context.Context, todo span) (known int64, err er
 		return nil
 	}
 	begun := time.Now()
+	a.learning.at.Store(todo.start)
 	a.learning.target.Store(todo.end)
 	err = r.run(ctx)
 	switch {
