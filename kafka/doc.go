@@ -57,6 +57,8 @@
 //     commitMu, one at a time.
 //   - The lease is renewed by a goroutine of its own. Whoever is about to act looks at it: the producer before it sends, a handling
 //     before it calls.
+//   - What the changelog is to be told is added by the assignment's goroutine, and written by whoever commits. A handle belongs to the
+//     standby's goroutine until leave has closed it, before the assignment claims its own.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
 //   - A handle of the engine belongs to the assignment, whose goroutine learns and checks with it, and is closed by release after the assignment's goroutine has returned.
@@ -89,6 +91,13 @@
 //	learn up to the output's tail -> gather: all partitions -> run: a copy waits until its original is done
 //
 // What is done then has, with each copy, the message itself in it, and is known before anything new passes: docs/decisions/0018.
+// With a changelog the marks come from there (replay), and from the input only what lies behind a hole in it. See changelog.go for what is
+// told in which order, changes for how it is gathered, and docs/decisions/0016 for the reasons. A standby follows the changelog of what
+// this member does not have:
+//
+//	position of each worker -> changelog (acknowledged) -> engine.Commit -> OffsetCommit
+//	                               |
+//	                               +--> replay of a store that lacks it;  standby of another member, each commit interval
 //
 // # Duplicates
 //
