@@ -167,6 +167,10 @@ func (s *standby) follower(part int32) (*following, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := (&assignment{m: s.m, part: part, state: state}).identify(); err != nil {
+		_ = state.Close() // it is of another topic of that name: the marks of this one must not come on top
+		return nil, err
+	}
 	_, known := state.Coverage()
 	f := &following{replay: replay{m: s.m, part: part, state: state, c: s.c, end: math.MaxInt64, known: max(known, state.Committed())}}
 	f.known = max(f.known, 0)

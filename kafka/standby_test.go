@@ -97,6 +97,12 @@ func TestStandbyIsPreferred(t *testing.T) {
 	want := engine.Coverage{Topic: testIn, To: originals[len(originals)-1].Offset + 1}
 	w.eventually("it knows, and tells", func() bool { return slices.Equal(other.e.Coverages(), []engine.Coverage{want}) })
 	owner.stop()
+	other.cancel()
+	<-other.done
+	p, err := other.e.Partition(testIn, 0)
+	require.NoError(t, err)
+	require.EqualValues(t, other.m.input.topicID(), p.LogID(), "a topic that is made again will be noticed")
+	require.NoError(t, p.Close())
 	other.stop()
 }
 
