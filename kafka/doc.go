@@ -83,6 +83,14 @@
 // window is read, and only what is committed. A start below the coverage's end is a rewind, and learns nothing; nothing is
 // learned backwards, below where the coverage starts.
 //
+// With a changelog the marks come from there (replay), and from the input only what lies behind a hole in it. See changelog.go for what is
+// told in which order, changes for how it is gathered, and docs/decisions/0016 for the reasons. A standby follows the changelog of what
+// this member does not have:
+//
+//	position of each worker -> changelog (acknowledged) -> engine.Commit -> OffsetCommit
+//	                               |
+//	                               +--> replay of a store that lacks it;  standby of another member, each commit interval
+//
 // # Copies in other partitions
 //
 // With ScopeTopic the partitions share their marks: what would be an original is asked of the others (engine.Topic). The log does not
@@ -91,13 +99,6 @@
 //	learn up to the output's tail -> gather: all partitions -> run: a copy waits until its original is done
 //
 // What is done then has, with each copy, the message itself in it, and is known before anything new passes: docs/decisions/0018.
-// With a changelog the marks come from there (replay), and from the input only what lies behind a hole in it. See changelog.go for what is
-// told in which order, changes for how it is gathered, and docs/decisions/0016 for the reasons. A standby follows the changelog of what
-// this member does not have:
-//
-//	position of each worker -> changelog (acknowledged) -> engine.Commit -> OffsetCommit
-//	                               |
-//	                               +--> replay of a store that lacks it;  standby of another member, each commit interval
 //
 // # Duplicates
 //

@@ -78,6 +78,10 @@ func (c *memberConfig) problems() (problems []string) {
 	if err := c.Learn.validate(); err != nil {
 		problems = append(problems, err.Error())
 	}
+	if c.Scope == ScopeTopic && c.ChangelogTopic != "" {
+		problems = append(problems, "scope topic and a changelog do not go together: one member has the whole topic, so nobody takes over from it, "+
+			"and what it lacks it must learn from the input together with its output")
+	}
 	if c.Standby && c.ChangelogTopic == "" {
 		problems = append(problems, "standby needs changelog_topic: that is what it follows")
 	}
