@@ -155,6 +155,9 @@ func (m *member) begin(a *assignment, log span, latest bool) error {
 	}
 	state := a.state.Committed()
 	a.plan = decide(a.group, state)
+	if m.txn != nil { // whose offsets are exact, once they are its own
+		a.plan.claim = !a.group.ours || !a.group.meta.txn
+	}
 	start := a.plan.start
 	if a.group.offset < 0 && state >= 0 {
 		m.log.Warn("the group has no offset, but the data directory has handled this partition: it goes on there, and start_at is not used",
@@ -238,6 +241,8 @@ func (m *member) release(ctx context.Context, parts []int32, drain bool) error {
 		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.RebalanceTimeout/4)
 		err = m.commitAll(commit, as, true)
 		cancel()
+	} else if m.txn != nil && m.broken.Err() == nil {
+		err = m.txn.giveUp(ctx, as)
 	}
 	for _, a := range as {
 		m.forget(a)

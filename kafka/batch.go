@@ -21,6 +21,9 @@ import (
 const (
 	batchHeader = 61
 	batchCRCAt  = 21
+
+	batchSequenceAt  = 53
+	transactionalBit = 1 << 4 // of the attributes
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -41,6 +44,8 @@ type batch struct {
 type builder struct {
 	prefix     []byte // of the source header's value: "topic/partition/"
 	compressor kgo.Compressor
+	// transactional marks the batches as parts of a transaction; immutable.
+	transactional bool
 
 	raw      []byte // encoded records, not compressed
 	tail     []byte // the source header up to its digits, for tailFor of them
@@ -152,7 +157,11 @@ func (b *builder) seal(producerID int64, epoch int16, sequence int32) *batch {
 	wire = be.AppendUint32(wire, 0xffffffff) // leader epoch: the broker's to say
 	wire = append(wire, 2)                   // magic
 	wire = be.AppendUint32(wire, 0)          // CRC, below
-	wire = be.AppendUint16(wire, uint16(codec))
+	attributes := uint16(codec)
+	if b.transactional {
+		attributes |= transactionalBit
+	}
+	wire = be.AppendUint16(wire, attributes)
 	wire = be.AppendUint32(wire, uint32(b.records-1))
 	wire = be.AppendUint64(wire, uint64(b.firstTS))
 	wire = be.AppendUint64(wire, uint64(b.maxTS))

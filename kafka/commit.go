@@ -57,6 +57,9 @@ func (m *member) commitTick(ctx context.Context) error {
 // stopped says that their goroutines have returned: where nothing is left under way the commit says "clean". A failed offset
 // commit is no error: the next one carries a later offset. Only what cannot pass is returned.
 func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) error {
+	if m.txn != nil {
+		return m.txn.commitAll(ctx, as, stopped)
+	}
 	at := make(map[int32]position, len(as))
 	var todo []*assignment
 	for _, a := range as {

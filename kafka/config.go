@@ -53,6 +53,8 @@ type RelayConfig struct {
 	OnDuplicate OnDuplicate // default: drop
 	// DuplicatesTopic takes the duplicates with OnDuplicate topic. It needs as many partitions as the input has.
 	DuplicatesTopic string
+	// Fencing, default none, says whether the output is written in transactions, together with the offsets.
+	Fencing Fencing
 	// Mode is what the relay starts with; default active. Without an Engine (one that cannot be opened) it must be bypass, and
 	// InstanceID must be given.
 	Mode Mode
@@ -92,6 +94,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 	c.adopt(&m)
 	def(&c.OnDuplicate, DuplicateDrop)
 	def(&c.Mode, ModeActive)
+	def(&c.Fencing, FencingNone)
 	def(&c.SettleWait, 250*time.Millisecond)
 	def(&c.BatchBytes, 1_000_000)
 	if len(c.Compression) == 0 {
@@ -108,7 +111,7 @@ func (c *RelayConfig) member() memberConfig {
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
 		FetchPartitionBytes: c.FetchPartitionBytes, DecompressBytes: c.DecompressBytes,
-		ChunkRecords: chunkRecords, ChunkBytes: chunkBytes, Logger: c.Logger,
+		ChunkRecords: chunkRecords, ChunkBytes: chunkBytes, Transactional: c.Fencing == FencingTransactional, Logger: c.Logger,
 	}
 }
 
@@ -135,6 +138,9 @@ func (c *RelayConfig) validate() error {
 		problems = append(problems, "instance_id is missing: without a store there is none to take")
 	}
 	problems = append(problems, c.validateDuplicates()...)
+	if err := c.Fencing.validate(); err != nil {
+		problems = append(problems, err.Error())
+	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}

@@ -70,7 +70,7 @@
 // source in the header noecho-source (topic/partition/offset), and every offset that the relay commits carries the output
 // offset from which a scan finds all that may have been written since:
 //
-//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound]
+//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound] [txn]
 //
 // A start reads the output from N on. The largest source offset it finds, S, says where the prefix ends: records up to S are
 // checked again, because their marks must be taken in, and not produced again. See decide for the four cases, among

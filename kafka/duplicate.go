@@ -60,7 +60,7 @@ type duplicates struct {
 
 func newDuplicates(w *worker) *duplicates {
 	d := &duplicates{w: w, lane: &lane{partition: w.part}, open: hold{first: -1}}
-	d.build = builder{prefix: []byte(sourcePrefix(w.r.cfg.Input, w.part)), compressor: w.r.compressor}
+	d.build = w.r.newBuilder(w.part)
 	d.most.Store(math.MaxInt64)
 	d.lane.acked, d.lane.split = d.acked, d.split
 	return d
@@ -136,7 +136,7 @@ func (d *duplicates) acked(b *batch, _ int64) {
 // split replaces the first pending batch, which the broker has refused as too large, by its halves.
 func (d *duplicates) split(b *batch) ([]*batch, error) {
 	w := d.w
-	parts, err := b.split(builder{prefix: []byte(sourcePrefix(w.r.cfg.Input, w.part)), compressor: w.r.compressor})
+	parts, err := b.split(w.r.newBuilder(w.part))
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,7 @@ type member struct {
 	scope      *topicScope               // immutable after init; nil: partitions are on their own
 	missing    missing
 	lease      lease
+	txn        *transaction // immutable while run runs; nil: commits are plain. Used under commitMu
 
 	watchEvery time.Duration // immutable after init
 	counted    chan struct{} // closed when watch knows what the group knew before: nothing is claimed earlier

@@ -25,7 +25,8 @@ type memberConfig struct {
 	QueueBytes, TotalQueueBytes      int64
 	FetchPartitionBytes              int32
 	DecompressBytes                  int64
-	ChunkRecords, ChunkBytes         int // what is decided together at the most
+	ChunkRecords, ChunkBytes         int  // what is decided together at the most
+	Transactional                    bool // commits go with the output: see transaction
 	Logger                           *slog.Logger
 }
 

@@ -7,7 +7,7 @@ import (
 
 // metadata travels with every offset that the relay commits, in the field Kafka keeps for the consumer's own use:
 //
-//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound]
+//	noecho/1 at=<offset> out=<N> [since=<offset>] [topic=<id>] [clean] [rewound] [txn]
 //
 // It is what makes the recovery of the output's tail exact, and it tells our own offsets from an operator's: the usual
 // tools write an empty string there.
@@ -28,6 +28,9 @@ type metadata struct {
 	// rewound: an operator has rewound the group, and the relay has not come back to where its marks end. Without it a
 	// crash in the middle of a rewind would look like a crash between the engine's commit and Kafka's, and skip the rest.
 	rewound bool
+	// txn: a transaction put the offset and the output there together: below it all is in the output, above it nothing, whatever the
+	// store has made durable since. A version that does not know the word takes the offset for an operator's, which is as right.
+	txn bool
 }
 
 const metadataTag = "noecho/1"
@@ -51,6 +54,9 @@ func (m metadata) String() string {
 	}
 	if m.rewound {
 		b.WriteString(" rewound")
+	}
+	if m.txn {
+		b.WriteString(" txn")
 	}
 	return b.String()
 }
@@ -81,6 +87,7 @@ func parseMetadata(s string, offset int64) (m metadata, ok bool) {
 	rest = strings.TrimPrefix(rest, " ")
 	rest, m.clean = cutWord(rest, "clean")
 	rest, m.rewound = cutWord(rest, "rewound")
+	rest, m.txn = cutWord(rest, "txn")
 	if rest != "" || m.String() != s {
 		return metadata{}, false
 	}

@@ -43,7 +43,8 @@ type producer struct {
 	cl   *kgo.Client
 	top  *topology
 	log  *slog.Logger
-	fail func(error) // told once or more; the first counts
+	fail func(error)  // told once or more; the first counts
+	txn  *transaction // nil: it writes without transactions
 
 	lease *lease // nothing is sent without it; nil: there is none to wait for
 
@@ -58,7 +59,10 @@ type producer struct {
 		brokers  map[int32]*brokerQueue
 		underway map[int32]int // requests, by partition: of its lane, and of dead ones before it
 		stopped  bool
-		waiting  bool // for the lease
+		waiting  bool    // for the lease
+		closed   bool    // see closeGate
+		held     []*lane // ready when the gate opens
+		unknown  int     // lanes with sent
 	}
 }
 
@@ -90,6 +94,7 @@ type lane struct {
 	busy    bool // queue[0] is under way, or waits to be tried again, or the lane is in a ready list
 	dead    bool // the partition is gone: send nothing more, tell nobody
 	retries int  // of queue[0]
+	sent    bool // with transactions: queue[0] may be in the output
 }
 
 func newProducer(cl *kgo.Client, topic string, log *slog.Logger, fail func(error)) *producer {
@@ -132,6 +137,10 @@ func (p *producer) abandon(l *lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.dead, l.queue = true, nil
+	if l.sent {
+		p.knownLocked(l)
+		p.txn.spoil()
+	}
 }
 
 // idle says whether no request for a partition is under way. A partition that was lost and comes back must wait for that:
@@ -154,6 +163,10 @@ func (p *producer) close() {
 // readyLocked puts the lane in its broker's queue and sends what may be sent.
 func (p *producer) readyLocked(l *lane) {
 	l.busy = true
+	if p.mu.closed && !l.sent {
+		p.mu.held = append(p.mu.held, l)
+		return
+	}
 	leader, _, version := p.top.leader(l.partition)
 	if leader < 0 {
 		p.laterLocked(l, version, kerr.LeaderNotAvailable)
@@ -180,6 +193,7 @@ func (p *producer) sendLocked(leader int32, q *brokerQueue) {
 				}
 				lanes = append(lanes, l)
 				p.mu.underway[l.partition]++
+				p.sentLocked(l)
 			}
 			taken++
 		}
@@ -204,6 +218,9 @@ func (p *producer) request(lanes []*lane) (*kmsg.ProduceRequest, uint64) {
 		rt.Partitions[i].Records = l.queue[0].wire
 	}
 	req := kmsg.NewPtrProduceRequest()
+	if p.txn != nil {
+		req.TransactionID = &p.txn.id
+	}
 	req.Acks = -1
 	req.TimeoutMillis = int32(produceTimeout.Milliseconds())
 	req.Topics = []kmsg.ProduceRequestTopic{rt}
@@ -212,7 +229,11 @@ func (p *producer) request(lanes []*lane) (*kmsg.ProduceRequest, uint64) {
 
 // send issues one request and deals with the answer for each lane.
 func (p *producer) send(leader int32, q *brokerQueue, lanes []*lane, req *kmsg.ProduceRequest, version uint64) {
-	kresp, err := p.cl.Broker(int(leader)).Request(p.ctx, req)
+	var kresp kmsg.Response
+	err := p.join(lanes)
+	if err == nil {
+		kresp, err = p.cl.Broker(int(leader)).Request(p.ctx, req)
+	}
 	if p.ctx.Err() != nil {
 		return // stopped: whether the broker has it is found out at the next start
 	}
@@ -263,6 +284,7 @@ func (p *producer) answered(l *lane, err error, base int64, version uint64) {
 		p.mu.Unlock()
 		l.acked(b, base)
 		p.mu.Lock()
+		p.knownLocked(l) // not before acked: whoever waits for that looks at positions
 		if l.busy = false; len(l.queue) > 0 && !l.dead {
 			p.readyLocked(l)
 		}
@@ -271,6 +293,7 @@ func (p *producer) answered(l *lane, err error, base int64, version uint64) {
 		p.laterLocked(l, version, err)
 		p.mu.Unlock()
 	case tooLarge(err) && b.records > 1:
+		p.knownLocked(l)
 		p.mu.Unlock()
 		p.splitFirst(l, b, err)
 	default:
@@ -278,7 +301,7 @@ func (p *producer) answered(l *lane, err error, base int64, version uint64) {
 			err = fmt.Errorf("the broker stored it without saying at which offset (%d)", base)
 		}
 		p.mu.Unlock()
-		p.fail(&ProduceError{Topic: p.top.topic, Partition: l.partition, First: b.first, Last: b.last, Bytes: len(b.wire), Err: err})
+		p.fail(p.refused(l, b, err))
 	}
 }
 

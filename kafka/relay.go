@@ -80,13 +80,14 @@ func (r *Relay) Run(ctx context.Context) error {
 // joining implements role.
 func (r *Relay) joining(cl *kgo.Client) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.producer = newProducer(cl, r.cfg.Output, r.log, r.fail)
 	r.producer.lease = &r.lease
 	if r.cfg.OnDuplicate == DuplicateTopic {
 		r.duplicates = newProducer(cl, r.cfg.DuplicatesTopic, r.log, r.fail)
 		r.duplicates.lease = &r.lease
 	}
+	r.mu.Unlock()
+	r.beginTransactions()
 }
 
 // leaving implements role.
@@ -101,7 +102,7 @@ func (r *Relay) leaving() {
 func (r *Relay) newTask(a *assignment) task {
 	w := &worker{assignment: a, r: r, open: -1, lastOut: -1, lane: &lane{partition: a.part}}
 	w.lane.acked, w.lane.split = w.acked, w.split
-	w.build = builder{prefix: []byte(sourcePrefix(r.cfg.Input, a.part)), compressor: r.compressor}
+	w.build = r.newBuilder(a.part)
 	if r.duplicates != nil {
 		w.dups = newDuplicates(w)
 	}
@@ -109,7 +110,17 @@ func (r *Relay) newTask(a *assignment) task {
 }
 
 // gone implements role.
-func (r *Relay) gone(a *assignment) { a.task.(*worker).count.addTo(&r.totals) }
+func (r *Relay) gone(a *assignment) {
+	w := a.task.(*worker)
+	w.count.addTo(&r.totals)
+	if r.txn != nil {
+		r.txn.left(w)
+	}
+}
+
+func (r *Relay) newBuilder(part int32) builder {
+	return builder{prefix: []byte(sourcePrefix(r.cfg.Input, part)), compressor: r.compressor, transactional: r.cfg.Fencing == FencingTransactional}
+}
 
 // share implements role: it makes the batches smaller where partitions are many. Each holds up to half a dozen, open,
 // pending and spare, and as many of duplicates where these have a topic. Many small ones share a request.

@@ -22,7 +22,7 @@ func (r *Relay) restoreAll(as []*assignment) {
 		return
 	}
 	defer cl.Close()
-	tail := &tailReader{cl: cl, top: &topology{cl: cl, topic: r.cfg.Output}, decompress: kgo.DefaultDecompressor()}
+	tail := &tailReader{cl: cl, top: &topology{cl: cl, topic: r.cfg.Output}, decompress: kgo.DefaultDecompressor(), committed: true}
 	r.retryRestore(as, func(ctx context.Context, as []*assignment, try int) ([]*assignment, error) {
 		return r.restore(ctx, tail, as, try >= settleTries)
 	})
@@ -34,7 +34,7 @@ func (r *Relay) restore(ctx context.Context, tail *tailReader, as []*assignment,
 	if len(found) == 0 || final(cause) {
 		return assignmentsOf(notFound), cause
 	}
-	id, epoch, err := r.producer.newID(ctx)
+	id, epoch, err := r.newID(ctx)
 	if err == nil {
 		_, _, version := r.producer.top.leader(0)
 		err = r.producer.top.refresh(ctx, version)
@@ -47,6 +47,9 @@ func (r *Relay) restore(ctx context.Context, tail *tailReader, as []*assignment,
 		if w.dups != nil {
 			w.dups.lane.producerID, w.dups.lane.epoch = id, epoch
 		}
+	}
+	if r.txn != nil {
+		r.txn.entered(found)
 	}
 	if err := r.openDuplicates(ctx, found); err != nil {
 		return as, worse(cause, err)

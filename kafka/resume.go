@@ -8,6 +8,7 @@ package kafka
 //	1 us                   max(C, D)        scan the output from out           only after a clean stop
 //	2 us, "rewound"        C                scan the output from out           only after a clean stop
 //	3 somebody else        C                none: they shall pass again        yes, out = the output's end
+//	  us, "txn"            C                none: the output holds what is below      yes without transactions
 //	4 nobody               D, or StartAt    scan backwards from the end        yes, out = where that scan ended
 //
 // A claim is a commit of the start with our metadata before anything is produced. It turns 3 and 4 into 1 or 2, so
@@ -43,6 +44,8 @@ type plan struct {
 // decide is the table above.
 func decide(c committedOffset, d int64) plan {
 	switch {
+	case c.offset >= 0 && c.ours && c.meta.txn:
+		return plan{start: c.offset, scan: scanNone, claim: true, clean: true}
 	case c.offset >= 0 && c.ours:
 		p := plan{start: c.offset, scan: scanForward, out: c.meta.out, claim: c.meta.clean, clean: c.meta.clean}
 		if !c.meta.rewound && d > c.offset {

@@ -29,7 +29,7 @@ func (b *batch) split(source builder) ([]*batch, error) {
 	if decoded.Err != nil || len(decoded.Records) != b.records {
 		return nil, fmt.Errorf("decode a batch of our own: %d of %d records: %w", len(decoded.Records), b.records, errors.Join(decoded.Err, errBadSplit))
 	}
-	half := builder{prefix: source.prefix, compressor: source.compressor}
+	half := builder{prefix: source.prefix, compressor: source.compressor, transactional: source.transactional}
 	parts := make([]*batch, 0, 2)
 	from := 0
 	for _, to := range []int{b.records / 2, b.records} {
@@ -55,7 +55,7 @@ var errBadSplit = errors.New("it does not hold what was put in")
 // split replaces the first pending batch, which the broker has refused as too large, by its halves, and makes the next
 // batches smaller. Called by the producer; the lane sends nothing meanwhile.
 func (w *worker) split(b *batch) ([]*batch, error) {
-	parts, err := b.split(builder{prefix: []byte(sourcePrefix(w.r.cfg.Input, w.part)), compressor: w.r.compressor})
+	parts, err := b.split(w.r.newBuilder(w.part))
 	if err != nil {
 		return nil, err
 	}

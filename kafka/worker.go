@@ -45,7 +45,14 @@ func (w *worker) position() position {
 	if held := w.dups.heldLocked(); held.first == next {
 		out = held.out
 	}
-	return position{next: next, meta: metadata{at: next, out: out, rewound: next < w.resume.state}}
+	pos := position{next: next, meta: metadata{at: next, out: out, rewound: next < w.resume.state}}
+	if w.r.txn != nil {
+		// Records above next lie in the output where they did before the first transaction, and where a duplicate is waited for. Then
+		// the next start looks for them as ever, and like after a rewind: from next on, though the store may be ahead.
+		pos.meta.txn = next > w.resume.there && w.dups.heldLocked().first != next
+		pos.meta.rewound = !pos.meta.txn
+	}
+	return pos
 }
 
 // nextLocked implements task: the offset below which all is in the output, dropped, or in the duplicates' topic.
