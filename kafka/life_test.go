@@ -50,6 +50,13 @@ func (n *network) cut() {
 	}
 }
 
+// heal lets a network that was cut dial again.
+func (n *network) heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dead = false
+}
+
 // life is one relay or consumer from its start to its end.
 type life struct {
 	w      *world
@@ -163,6 +170,9 @@ func (w *world) prepare(h *hooks, edit func(*RelayConfig)) *life {
 	require.NoError(w.t, err)
 	l := &life{w: w, net: &network{}, e: e, done: make(chan struct{}), dead: make(chan struct{})}
 	cfg := w.config(l.net)
+	if w.txn {
+		cfg.Fencing = FencingTransactional
+	}
 	if w.edit != nil {
 		w.edit(&cfg)
 	}
