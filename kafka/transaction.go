@@ -24,8 +24,11 @@ type transaction struct {
 
 	spoiled atomic.Bool // a batch of a lane that was abandoned may be in it: no offset says how far it goes
 
-	// Lock order: commitMu, member.mu, mu.
-	mu         sync.Mutex // held while a partition is added
+	adding sync.Mutex // held while partitions are added, one request at a time
+
+	// Protected by mu, which is held for moments only: a partition can be given up while the coordinator does not answer.
+	// Lock order: commitMu, member.mu, adding, mu.
+	mu         sync.Mutex
 	producerID int64
 	epoch      int16
 	open       bool                  // the coordinator may know of it
@@ -71,12 +74,10 @@ func (r *Relay) beginTransactions() {
 
 // init asks for the producer's id, or for its next epoch.
 func (t *transaction) init(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID = &t.id
 	req.TransactionTimeoutMillis = int32(t.timeout().Milliseconds())
-	req.ProducerID, req.ProducerEpoch = t.producerID, t.epoch // -1 at first: whoever it is now, we are it from now on
+	req.ProducerID, req.ProducerEpoch = t.identity() // -1 at first: whoever it is now, we are it from now on
 	var resp *kmsg.InitProducerIDResponse
 	err := t.retry(ctx, "producer id", func() (err error) {
 		if resp, err = req.RequestWith(ctx, t.r.cl); err == nil {
@@ -87,6 +88,8 @@ func (t *transaction) init(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.producerID, t.epoch, t.open = resp.ProducerID, resp.ProducerEpoch, false
 	clear(t.added)
 	clear(t.sequences)
@@ -129,22 +132,17 @@ func (p *producer) join(lanes []*lane) error {
 }
 
 func (t *transaction) add(ctx context.Context, topic string, lanes []*lane) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.adding.Lock()
+	defer t.adding.Unlock()
 	rt := kmsg.NewAddPartitionsToTxnRequestTopic()
-	rt.Topic = topic
-	for _, l := range lanes {
-		if _, known := t.added[outPart{topic, l.partition}]; !known {
-			rt.Partitions = append(rt.Partitions, l.partition)
-		}
-	}
+	rt.Topic, rt.Partitions = topic, t.missing(topic, lanes)
 	if len(rt.Partitions) == 0 {
 		return nil
 	}
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = t.id, t.producerID, t.epoch
+	req.TransactionalID = t.id
+	req.ProducerID, req.ProducerEpoch = t.identity()
 	req.Topics = append(req.Topics, rt)
-	t.open = true
 	err := t.retry(ctx, "add partitions", func() error {
 		resp, err := req.RequestWith(ctx, t.r.cl)
 		if err != nil {
@@ -167,17 +165,33 @@ func (t *transaction) add(ctx context.Context, topic string, lanes []*lane) erro
 	if err != nil {
 		return err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, part := range rt.Partitions {
 		t.added[outPart{topic, part}] = struct{}{}
 	}
 	return nil
 }
 
+// missing returns the partitions that are still to be added. From here on the coordinator may know of the transaction.
+func (t *transaction) missing(topic string, lanes []*lane) (parts []int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range lanes {
+		if _, known := t.added[outPart{topic, l.partition}]; !known {
+			parts = append(parts, l.partition)
+		}
+	}
+	t.open = t.open || len(parts) > 0
+	return parts
+}
+
 // addOffsets adds the group's offsets to the transaction, and then the offsets.
 func (t *transaction) addOffsets(ctx context.Context, at map[int32]position) (map[int32]error, error) {
 	m := &t.r.member
 	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = t.id, t.producerID, t.epoch, m.cfg.Group
+	add.TransactionalID, add.Group = t.id, m.cfg.Group
+	add.ProducerID, add.ProducerEpoch = t.identity()
 	if err := t.retry(ctx, "add the group", func() error {
 		resp, err := add.RequestWith(ctx, m.cl)
 		if err == nil {
@@ -188,7 +202,8 @@ func (t *transaction) addOffsets(ctx context.Context, at map[int32]position) (ma
 		return nil, err
 	}
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = t.id, t.producerID, t.epoch, m.cfg.Group
+	req.TransactionalID, req.Group = t.id, m.cfg.Group
+	req.ProducerID, req.ProducerEpoch = t.identity()
 	req.MemberID, req.Generation = m.cl.GroupMetadata()
 	req.InstanceID = &m.cfg.InstanceID
 	rt := kmsg.NewTxnOffsetCommitRequestTopic()
@@ -216,10 +231,9 @@ func (t *transaction) addOffsets(ctx context.Context, at map[int32]position) (ma
 // end ends the transaction one way or the other. It does not stop halfway: whether it was committed decides where the
 // partitions go on, so a request whose answer was lost is sent again.
 func (t *transaction) end(ctx context.Context, commit bool) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	req := kmsg.NewPtrEndTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = t.id, t.producerID, t.epoch, commit
+	req.TransactionalID, req.Commit = t.id, commit
+	req.ProducerID, req.ProducerEpoch = t.identity()
 	err := t.retry(ctx, "end", func() error {
 		resp, err := req.RequestWith(ctx, t.r.cl)
 		if err == nil {
@@ -230,9 +244,17 @@ func (t *transaction) end(ctx context.Context, commit bool) error {
 	if err != nil {
 		return err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.open = false
 	clear(t.added)
 	return nil
+}
+
+func (t *transaction) identity() (id int64, epoch int16) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.producerID, t.epoch
 }
 
 func (t *transaction) isOpen() bool {
@@ -249,9 +271,8 @@ func (r *Relay) newID(ctx context.Context) (id int64, epoch int16, err error) {
 	if r.txn == nil {
 		return r.producer.newID(ctx)
 	}
-	r.txn.mu.Lock()
-	defer r.txn.mu.Unlock()
-	return r.txn.producerID, r.txn.epoch, nil
+	id, epoch = r.txn.identity()
+	return id, epoch, nil
 }
 
 // entered has the lanes of new workers go on in the sequences of those before them.
