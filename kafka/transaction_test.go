@@ -103,18 +103,22 @@ func (w *world) txnLive(point int, n int64, percent int, seed uint64) (died bool
 	at := txnCrashPoints[point]
 	var victim atomic.Pointer[life]
 	var seen atomic.Int64
+	toOutput := w.producesTo(testOut)
 	w.cluster.ControlKey(at.key, func(req kmsg.Request) (kmsg.Response, error, bool) {
 		l := victim.Load()
 		if r, ok := req.(*kmsg.InitProducerIDRequest); ok && r.TransactionalID == nil {
 			return nil, nil, false // the restore's, or the test's own
 		}
-		if l == nil || at.key == 0 && !w.producesTo(testOut)(req) || seen.Add(1) != n {
+		if l == nil || at.key == 0 && !toOutput(req) || seen.Add(1) != n {
 			return nil, nil, false
 		}
 		l.die(percent, seed)
 		return nil, errors.New("the connection is gone"), at.unheard
 	})
-	l := w.prepare(nil, brief)
+	l := w.prepare(nil, func(cfg *RelayConfig) {
+		brief(cfg)
+		cfg.RebalanceTimeout = 500 * time.Millisecond // a life without transactions waits until the coordinator has ended its open one
+	})
 	victim.Store(l)
 	defer victim.Store(nil)
 	l.start()

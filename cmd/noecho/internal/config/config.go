@@ -20,6 +20,7 @@ type Config struct {
 	DuplicatesTopic string
 	ChangelogTopic  string
 	Standby         bool
+	Fencing         string
 	Mode            string
 	CommitInterval  time.Duration
 	SessionTimeout  time.Duration
@@ -81,6 +82,11 @@ func Default() Config {
 		StartAt:     "earliest",
 		Learn:       "handled",
 		OnDuplicate: "drop",
+		Mode:        "active",
+		StartAt:     "earliest",
+		Learn:       "handled",
+		OnDuplicate: "drop",
+		Fencing:     "none",
 		Mode:        "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
 		CommitInterval: time.Second,

@@ -63,6 +63,8 @@ var Settings = []Setting{
 		Values: []string{"drop", "tag", "topic"}, field: func(c *Config) any { return &c.OnDuplicate }},
 	{Name: "duplicates_topic", Group: groupKafka, Usage: "that topic; at least as many partitions as the input",
 		field: func(c *Config) any { return &c.DuplicatesTopic }},
+	{Name: "fencing", Group: groupKafka, Usage: "none, or transactional: output and offsets of an interval are one transaction, for readers with read_committed",
+		Values: []string{"none", "transactional"}, field: func(c *Config) any { return &c.Fencing }},
 	{Name: "mode", Group: groupKafka, Usage: "to start in: active, shadow (all passes, duplicates tagged), bypass (all passes, the store is left alone)",
 		Values: []string{"active", "shadow", "bypass"}, field: func(c *Config) any { return &c.Mode }},
 	{Name: "commit_interval", Group: groupKafka, Usage: "time between commits (fsync, then offsets); what a crash makes noecho read again",
