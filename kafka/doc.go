@@ -76,6 +76,15 @@
 // checked again, because their marks must be taken in, and not produced again. See decide for the four cases, among
 // them an operator who sets the group's offsets with the usual tools, and is obeyed.
 //
+// # Fencing
+//
+// With FencingTransactional what is written between two commits, and the offsets, are one transaction of all partitions:
+//
+//	gate closed, answers awaited -> engine.Commit -> AddOffsetsToTxn, TxnOffsetCommit (generation) -> EndTxn -> gate open
+//
+// The offset says exactly what the output holds ("txn" in the metadata), so a start goes on there, not at the store's position, and
+// reads no tail. See transaction, producer.closeGate, and docs/decisions/0017.
+//
 // # Where state is missing
 //
 // Where the store knows less of a partition than lies below its start (a lost disk, another store had it meanwhile), the
@@ -134,6 +143,8 @@
 //   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine). Such a one stops by itself,
 //     because it acts only while the coordinator has confirmed it within the session (lease); but what it was sending, or handling, at that moment goes
 //     on beside its successor. Static membership with one process for each data directory makes that an accident that has
+//   - Without FencingTransactional it does not fence a process that Kafka has given up but that lives on (a long pause of the machine):
+//     until that one hears of it, both write. Static membership with one process for each data directory makes that an accident that has
 //     to be arranged; a second process with the same instance id ends the first with a *FencedError.
 //   - A request that a killed predecessor had on its way for longer than SettleWait, before the output's leader appended
 //     it, goes unseen: its records are repeated. What the leader has appended is waited for until it is replicated, where the

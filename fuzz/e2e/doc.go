@@ -25,6 +25,7 @@
 //	NOECHO_E2E_RATE      records a second the producer offers (default 30000)
 //	NOECHO_E2E_CHAOS     seconds in which TestChaos disturbs its three members (default 30, with -short 20)
 //	NOECHO_E2E_ROUNDS    rounds of TestCluster, each of which takes three brokers away (default 2, with -short 1)
+//	NOECHO_E2E_FENCING   transactional: TestChaos has its members write so, reads the output as read_committed does, and excuses nothing
 //	NOECHO_E2E_SEED      seed of the random choices (default: drawn, and printed)
 //	NOECHO_E2E_BINARY    a noecho binary to test in place of one built from this tree
 //	NOECHO_E2E_TAGS      build tags of the binary, for example invariants
