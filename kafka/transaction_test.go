@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
@@ -257,106 +256,38 @@ func TestTransactionsZombie(t *testing.T) {
 	}
 }
 
-// TestTransactionsPassingErrors: what passes by itself ends no Run, and repeats and loses nothing.
-func TestTransactionsPassingErrors(t *testing.T) {
-	for _, c := range []struct {
-		key int16
-		err *kerr.Error
-	}{
-		{22, kerr.ConcurrentTransactions}, {22, kerr.CoordinatorLoadInProgress}, {24, kerr.ConcurrentTransactions},
-		{24, kerr.CoordinatorLoadInProgress}, {25, kerr.ConcurrentTransactions}, {25, kerr.CoordinatorLoadInProgress},
-		{26, kerr.ConcurrentTransactions}, {26, kerr.CoordinatorLoadInProgress}, {28, kerr.CoordinatorLoadInProgress},
-		{28, kerr.IllegalGeneration}, {28, kerr.RebalanceInProgress},
-	} {
-		t.Run(kmsg.Key(c.key).Name()+"/"+c.err.Message, func(t *testing.T) {
-			w := newTxnWorld(t, 2)
-			var failed atomic.Int64
-			w.cluster.ControlKey(c.key, func(req kmsg.Request) (kmsg.Response, error, bool) {
-				w.cluster.KeepControl()
-				if r, ok := req.(*kmsg.InitProducerIDRequest); ok && r.TransactionalID == nil { // the test's own
-					return nil, nil, false
-				}
-				if failed.Add(1) > 3 {
-					return nil, nil, false
-				}
-				return refuseTxn(req, c.err), nil, true
-			})
-			w.feed(history(rand.New(rand.NewPCG(2, 2)), 2, 300)...)
-			l := w.start(nil, nil)
-			l.settle()
-			l.stop()
-			require.GreaterOrEqual(t, failed.Load(), int64(3))
-			w.requireClean()
-		})
-	}
-}
-
-// TestTransactionsFinalErrors: Run ends with an error that says what to do, and the next one goes on.
-func TestTransactionsFinalErrors(t *testing.T) {
-	for _, c := range []struct {
-		key  int16
-		err  *kerr.Error
-		hint string
-	}{
-		{22, kerr.InvalidTransactionTimeout, "transaction.max.timeout.ms"}, {22, kerr.TransactionalIDAuthorizationFailed, "transactional id"},
-		{24, kerr.ProducerFenced, "one process for each instance id"}, {25, kerr.InvalidProducerEpoch, "one process for each instance id"},
-		{26, kerr.InvalidProducerEpoch, "one process for each instance id"}, {28, kerr.InvalidProducerEpoch, "one process for each instance id"},
-		{26, kerr.InvalidTxnState, "brokers' logs"},
-	} {
-		t.Run(kmsg.Key(c.key).Name()+"/"+c.err.Message, func(t *testing.T) {
-			w := newTxnWorld(t, 2)
-			var failed atomic.Bool
-			w.cluster.ControlKey(c.key, func(req kmsg.Request) (kmsg.Response, error, bool) {
-				if r, ok := req.(*kmsg.InitProducerIDRequest); ok && r.TransactionalID == nil || failed.Swap(true) { // the test's own
-					return nil, nil, false
-				}
-				return refuseTxn(req, c.err), nil, true
-			})
-			w.feed(history(rand.New(rand.NewPCG(2, 2)), 2, 300)...)
-			l := w.start(nil, nil)
-			<-l.done
-			_ = l.e.Close()
-			var transaction *TransactionError
-			require.ErrorAs(t, l.err, &transaction)
-			require.ErrorIs(t, l.err, c.err)
-			require.Contains(t, l.err.Error(), c.hint)
-
-			l = w.start(nil, nil)
-			l.settle()
-			l.stop()
-			w.requireClean()
-		})
-	}
-}
-
-// refuseTxn answers a request of a transaction with an error.
-func refuseTxn(kreq kmsg.Request, err *kerr.Error) kmsg.Response {
-	resp := kreq.ResponseKind()
-	switch resp := resp.(type) {
-	case *kmsg.InitProducerIDResponse:
-		resp.ErrorCode = err.Code
-	case *kmsg.AddOffsetsToTxnResponse:
-		resp.ErrorCode = err.Code
-	case *kmsg.EndTxnResponse:
-		resp.ErrorCode = err.Code
-	case *kmsg.AddPartitionsToTxnResponse:
-		for _, rt := range kreq.(*kmsg.AddPartitionsToTxnRequest).Topics {
-			st := kmsg.AddPartitionsToTxnResponseTopic{Topic: rt.Topic}
-			for _, part := range rt.Partitions {
-				st.Partitions = append(st.Partitions, kmsg.AddPartitionsToTxnResponseTopicPartition{Partition: part, ErrorCode: err.Code})
-			}
-			resp.Topics = append(resp.Topics, st)
+// TestTransactionsLostAndBack: a member that loses its partitions with a transaction open aborts it and lives on, and takes
+// them again later.
+func TestTransactionsLostAndBack(t *testing.T) {
+	w := newTxnWorld(t, 2)
+	rng := rand.New(rand.NewPCG(21, 21))
+	w.feed(history(rng, 2, 300)...)
+	first := w.prepare(nil, func(cfg *RelayConfig) { brief(cfg); cfg.InstanceID = "first" })
+	var cut atomic.Bool
+	w.cluster.ControlKey(int16(kmsg.TxnOffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if cut.Swap(true) {
+			return nil, nil, false
 		}
-	case *kmsg.TxnOffsetCommitResponse:
-		for _, rt := range kreq.(*kmsg.TxnOffsetCommitRequest).Topics {
-			st := kmsg.TxnOffsetCommitResponseTopic{Topic: rt.Topic}
-			for _, rp := range rt.Partitions {
-				st.Partitions = append(st.Partitions, kmsg.TxnOffsetCommitResponseTopicPartition{Partition: rp.Partition, ErrorCode: err.Code})
-			}
-			resp.Topics = append(resp.Topics, st)
-		}
-	}
-	return resp
+		first.net.cut()
+		return nil, errors.New("cut"), true
+	})
+	first.start()
+	w.eventually("cut off", cut.Load)
+	w.vacate()
+	w.fs = w.fs.Crash(100, 1)
+	heir := w.start(nil, func(cfg *RelayConfig) { brief(cfg); cfg.InstanceID = "heir" })
+	heir.settle()
+	_, epoch := first.relay.txn.identity()
+	first.net.heal()
+	w.eventually("aborted", func() bool { _, now := first.relay.txn.identity(); return now > epoch })
+	w.feed(history(rng, 2, 100)...)
+	w.eventually("in the group again", func() bool { return len(w.cluster.GroupInfo(testGroup).Members) == 2 })
+	heir.stop()
+	first.settle()
+	w.feed(history(rng, 2, 100)...)
+	first.settle()
+	first.stop()
+	w.requireClean()
 }
 
 // TestTransactionsRebalance: partitions move to a second member and back while transactions are open, and the sequences of a
