@@ -151,12 +151,17 @@ func (p *producer) idle(partition int32) bool {
 	return p.mu.underway[partition] == 0
 }
 
-// close sends nothing more, and returns when no request and no back-off is running.
-func (p *producer) close() {
+// halt sends nothing more, and ends what is under way.
+func (p *producer) halt() {
 	p.mu.Lock()
 	p.mu.stopped = true
 	p.mu.Unlock()
 	p.cancel()
+}
+
+// close halts, and returns when no request and no back-off is running.
+func (p *producer) close() {
+	p.halt()
 	p.running.Wait()
 }
 

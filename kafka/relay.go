@@ -92,6 +92,9 @@ func (r *Relay) joining(cl *kgo.Client) {
 
 // leaving implements role.
 func (r *Relay) leaving() {
+	if r.duplicates != nil {
+		r.duplicates.halt() // first: in a transaction one producer may wait for the other's request to the coordinator
+	}
 	r.producer.close()
 	if r.duplicates != nil {
 		r.duplicates.close()

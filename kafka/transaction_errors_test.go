@@ -111,3 +111,34 @@ func refuseTxn(kreq kmsg.Request, err *kerr.Error) kmsg.Response {
 	}
 	return resp
 }
+
+// TestTransactionsEndWhileAdding: Run ends while the duplicates' topic is being added to the transaction, for as long as the
+// coordinator likes, and the output's batches wait behind that.
+func TestTransactionsEndWhileAdding(t *testing.T) {
+	w := newTxnWorld(t, 2)
+	_, err := w.adm.CreateTopics(tContext(t), 2, 1, nil, testDup)
+	require.NoError(t, err)
+	var refused atomic.Int64
+	w.cluster.ControlKey(int16(kmsg.AddPartitionsToTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if req.(*kmsg.AddPartitionsToTxnRequest).Topics[0].Topic != testDup {
+			return nil, nil, false
+		}
+		refused.Add(1)
+		return refuseTxn(req, kerr.ConcurrentTransactions), nil, true
+	})
+	w.edit = func(cfg *RelayConfig) { cfg.OnDuplicate, cfg.DuplicatesTopic = DuplicateTopic, testDup }
+	rng := rand.New(rand.NewPCG(31, 31))
+	w.feed(history(rng, 2, 300)...)
+	l := w.start(nil, nil)
+	w.eventually("refused", func() bool { return refused.Load() > 2 })
+	w.feed(history(rng, 2, 300)...)
+	waiting := func() bool {
+		l.relay.producer.mu.Lock()
+		defer l.relay.producer.mu.Unlock()
+		return len(l.relay.producer.mu.underway) > 0
+	}
+	w.eventually("the output waits", waiting)
+	l.die(100, 1)
+	l.bury()
+}
