@@ -141,6 +141,15 @@ func (c *RelayConfig) validate() error {
 	if err := c.Fencing.validate(); err != nil {
 		problems = append(problems, err.Error())
 	}
+	if c.Fencing == FencingTransactional {
+		if c.ChangelogTopic != "" {
+			problems = append(problems, "fencing transactional and a changelog do not go together: a transaction that is aborted would have been told")
+		}
+		if c.Scope == ScopeTopic {
+			problems = append(problems, "fencing transactional and scope topic do not go together: a copy waits until its original is committed, and the commit for the copy; "+
+				"one member has the whole topic, so there is no other to be fenced")
+		}
+	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}

@@ -140,11 +140,9 @@
 //
 // # What it does not do
 //
-//   - It does not fence a process that Kafka has given up but that lives on (a long pause of the machine). Such a one stops by itself,
-//     because it acts only while the coordinator has confirmed it within the session (lease); but what it was sending, or handling, at that moment goes
+//   - Without FencingTransactional it does not fence a process that Kafka has given up but that lives on (a long pause of the
+//     machine). Such a one stops by itself, because it acts only while the coordinator has confirmed it within the session (lease); but what it was sending, or handling, at that moment goes
 //     on beside its successor. Static membership with one process for each data directory makes that an accident that has
-//   - Without FencingTransactional it does not fence a process that Kafka has given up but that lives on (a long pause of the machine):
-//     until that one hears of it, both write. Static membership with one process for each data directory makes that an accident that has
 //     to be arranged; a second process with the same instance id ends the first with a *FencedError.
 //   - A request that a killed predecessor had on its way for longer than SettleWait, before the output's leader appended
 //     it, goes unseen: its records are repeated. What the leader has appended is waited for until it is replicated, where the

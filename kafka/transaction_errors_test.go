@@ -142,3 +142,19 @@ func TestTransactionsEndWhileAdding(t *testing.T) {
 	l.die(100, 1)
 	l.bury()
 }
+
+// TestTransactionsAlone: what cannot be held in a transaction is refused before anything starts.
+func TestTransactionsAlone(t *testing.T) {
+	for want, cfg := range map[string]RelayConfig{
+		"fencing transactional and a changelog":    {ChangelogTopic: "c"},
+		"fencing transactional and scope topic do": {Scope: ScopeTopic},
+		"fencing \"both\"":                         {Fencing: "both"},
+	} {
+		cfg.Input, cfg.Output, cfg.Group = "a", "b", "g"
+		def(&cfg.Fencing, FencingTransactional)
+		_, err := newRelay(cfg, namedStore("x"))
+		var wrong *ConfigError
+		require.ErrorAs(t, err, &wrong)
+		require.ErrorContains(t, err, want)
+	}
+}

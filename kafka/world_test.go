@@ -47,16 +47,6 @@ type world struct {
 	edit         func(*RelayConfig)      // of every life; nil: none
 	editConsumer func(*ConsumerConfig)   // likewise
 	started      func(*life)             // told of every life; nil: nobody
-	fed          map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
-	t            tb
-	parts        int32
-	cluster      *kfake.Cluster
-	fs           *testutil.FS // the disk as the next life finds it
-	cl           *kgo.Client  // the test's own
-	adm          *kadm.Client
-	window       time.Duration           // of the stores; 0: 24 h
-	edit         func(*RelayConfig)      // of every life; nil: none
-	started      func(*life)             // told of every life; nil: nobody
 	txn          bool                    // lives write in transactions, and output is what read_committed shows
 	fed          map[int32][]*kgo.Record // what was produced to the input, by partition, with offsets
 }

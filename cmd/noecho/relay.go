@@ -120,11 +120,9 @@ func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logg
 	}
 	return kafka.NewRelay(kafka.RelayConfig{
 		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
-		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Mode: kafka.Mode(c.Mode),
+		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
-		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
-		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), StartAt: kafka.StartAt(c.StartAt),
 		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, Logger: log,
 	})
 }

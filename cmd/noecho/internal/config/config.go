@@ -82,10 +82,6 @@ func Default() Config {
 		StartAt:     "earliest",
 		Learn:       "handled",
 		OnDuplicate: "drop",
-		Mode:        "active",
-		StartAt:     "earliest",
-		Learn:       "handled",
-		OnDuplicate: "drop",
 		Fencing:     "none",
 		Mode:        "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
