@@ -48,9 +48,6 @@ func (m *member) options() []kgo.Opt {
 		// An aborted record must never own a key. Control records are kept because they move the position.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
-		// An offset that a transaction is about to change is waited for (KIP-447): the last owner may be between its offsets and the
-		// end of its transaction, whatever our own fencing is.
-		kgo.RequireStableFetchOffsets(),
 		// Where to go on after a loss is not the client's to guess: it would deliver a minute again, or skip.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxPartitionBytes(m.cfg.FetchPartitionBytes),
