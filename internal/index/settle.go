@@ -91,10 +91,7 @@ func (s *settler) ingested(runs []Run, keys []int64, metas bool) {
 		h := s.heapLocked(runs[i].Partition, runs[i].Bucket)
 		h.runs++
 		h.stacked += keys[i]
-		if h.deep(s.depth) {
-			h.due = true
-			s.wakeUp()
-		}
+		s.deepLocked(h)
 	}
 	for len(runs) > 0 {
 		n := 1
@@ -109,6 +106,14 @@ func (s *settler) ingested(runs []Run, keys []int64, metas bool) {
 // deep says whether the stack is to be merged although its bucket may get more.
 func (h *heap) deep(depth int) bool {
 	return h.runs >= depth && (h.stacked >= h.settled || h.runs >= depth+depth/2)
+}
+
+// deepLocked has a bucket merged whose stack is deep.
+func (s *settler) deepLocked(h *heap) {
+	if h.deep(s.depth) {
+		h.due = true
+		s.wakeUp()
+	}
 }
 
 // endLocked finds the buckets of one partition that have ended: there is a
@@ -262,7 +267,8 @@ func (x *Index) mergeMetas() error {
 	return x.merge(appendMetaKey(nil, nil), appendPartitionEnd(nil, metaPartition))
 }
 
-// survey fills the settler with what is in the store at Open.
+// survey fills the settler with what is in the store at Open. A stack that is deep already is due: with one that holds sealing
+// back (WaitL0) there may be no Ingest any more that would find it so.
 func (x *Index) survey() error {
 	return x.call(func() error {
 		levels, err := x.db.SSTables()
@@ -285,6 +291,11 @@ func (x *Index) survey() error {
 				} else {
 					h.settled += keys
 				}
+			}
+		}
+		for _, buckets := range s.parts {
+			for _, h := range buckets {
+				s.deepLocked(h)
 			}
 		}
 		return nil

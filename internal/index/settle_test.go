@@ -99,6 +99,21 @@ func TestSettleAfterOpen(t *testing.T) {
 	requireState(t, x, m)
 }
 
+// TestSettleDeepAfterOpen: a stack that was too deep when the store was closed is merged although nothing comes any more. Sealing may
+// be waiting for that.
+func TestSettleDeepAfterOpen(t *testing.T) {
+	fs := leaks(t)
+	x, err := Open("store", Options{FS: fs})
+	require.NoError(t, err)
+	m := newModel()
+	stackRuns(t, x, m, 1, 12, 1000)
+	require.NoError(t, x.Close())
+	x = open(t, Options{FS: fs, mergeDepth: 5})
+	eventually(t, "merged", func() bool { return stacked(t, x, 1) == 0 })
+	require.NoError(t, x.WaitL0(ctxb, 0))
+	requireState(t, x, m)
+}
+
 // TestSettleDepth: a bucket that grows and grows is merged before it ends.
 func TestSettleDepth(t *testing.T) {
 	x := open(t, Options{FS: leaks(t), mergeDepth: 8})
