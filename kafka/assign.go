@@ -91,9 +91,7 @@ func (m *member) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	}
 	var restoring []*assignment
 	for part := range offsets[m.cfg.Input] {
-		m.mu.Lock()
-		a := m.mu.assigned[part]
-		m.mu.Unlock()
+		a := m.assignmentOf(part)
 		if a == nil {
 			continue // stopping
 		}
@@ -150,7 +148,7 @@ func (m *member) begin(a *assignment, log span, latest bool) error {
 	if a.group.ours && m.input.differs(a.group.meta.topic) {
 		return recreated(m.cfg.Input)
 	}
-	if err := a.identify(); err != nil {
+	if err := m.identify(a.part, a.state); err != nil {
 		return err
 	}
 	state := a.state.Committed()

@@ -157,12 +157,7 @@ func (a *assignment) feed(records []*kgo.Record, bound int64) {
 	a.signal()
 }
 
-func (a *assignment) signal() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
+func (a *assignment) signal() { wakeUp(a.wake) }
 
 // drain asks run to leave the queue, finish what is under way, and return.
 func (a *assignment) drain() {

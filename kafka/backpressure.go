@@ -75,10 +75,7 @@ func (m *member) relieved(a *assignment, was uint32) {
 		m.resumeFetch(a)
 		return
 	}
-	select {
-	case m.relief <- struct{}{}:
-	default:
-	}
+	wakeUp(m.relief)
 }
 
 // pauseFetch pauses a partition that is crowded. pauseMu is held over the mark and the call: a worker that sees the

@@ -135,8 +135,8 @@ func (c *changes) pinned(next int64) bool {
 	return true
 }
 
-// below returns what is to be written before an offset is committed; ok: there is something. The marks are only read until trim
-// or the next call: the other goroutine appends behind them.
+// below returns what is to be written before an offset is committed; ok: there is something. Its marks are a copy: a gap uses the
+// memory of ours again, from the other goroutine, while they are written.
 func (c *changes) below(to int64) (p pack, breaks uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,8 +162,5 @@ func (c *changes) trim(p *pack, breaks uint64) {
 		c.end = max(c.end, p.to)
 	}
 	c.mu.Unlock()
-	select {
-	case c.trimmed <- struct{}{}:
-	default:
-	}
+	wakeUp(c.trimmed)
 }

@@ -31,12 +31,7 @@ func (m *member) commitLoop(ctx context.Context) {
 }
 
 // hurry has the commit loop commit before its tick.
-func (m *member) hurry() {
-	select {
-	case m.commitSoon <- struct{}{}:
-	default:
-	}
-}
+func (m *member) hurry() { wakeUp(m.commitSoon) }
 
 // commitTick commits all partitions once. Lost partitions cancel it: see lost.
 func (m *member) commitTick(ctx context.Context) error {
@@ -51,8 +46,8 @@ func (m *member) commitTick(ctx context.Context) error {
 }
 
 // commitAll makes durable and then commits what each assignment has done: first what the changelog is told, if there is one (see
-// changelog), then the marks of all partitions, which wait for one fsync together, then the offsets, in one request. In that order an offset that Kafka holds is never ahead of
-// the marks; marks ahead of the offset do no harm. Called with commitMu held.
+// changelog), then the marks of all partitions, which wait for one fsync together, then the offsets, in one request. In that
+// order an offset that Kafka holds is never ahead of the marks; marks ahead of the offset do no harm. Called with commitMu held.
 //
 // stopped says that their goroutines have returned: where nothing is left under way the commit says "clean". A failed offset
 // commit is no error: the next one carries a later offset. Only what cannot pass is returned.
@@ -147,16 +142,9 @@ func (m *member) commitOffsets(ctx context.Context, as []*assignment, at map[int
 	answers, err := m.requestCommit(ctx, at)
 	m.commits.Add(1)
 	for _, a := range as {
-		answer := err
+		answer := answerFor(a.part, answers, err)
 		if answer == nil {
-			var ok bool
-			if answer, ok = answers[a.part]; !ok {
-				answer = errNoAnswer
-			}
-		}
-		if answer == nil {
-			a.last = at[a.part]
-			a.committed.Store(at[a.part].next)
+			a.acknowledged(at[a.part])
 			continue
 		}
 		m.commitFailures.Add(1)
@@ -166,6 +154,24 @@ func (m *member) commitOffsets(ctx context.Context, as []*assignment, at map[int
 		m.log.Warn("offset commit failed; the next one makes good", "topic", m.cfg.Input, "partition", a.part, "offset", at[a.part].next, "cause", answer)
 	}
 	return nil
+}
+
+// answerFor is what Kafka said of a partition's offset: err, where the request failed as a whole.
+func answerFor(part int32, answers map[int32]error, err error) error {
+	if err != nil {
+		return err
+	}
+	answer, ok := answers[part]
+	if !ok {
+		return errNoAnswer
+	}
+	return answer
+}
+
+// acknowledged notes what Kafka has committed. Called with commitMu held.
+func (a *assignment) acknowledged(pos position) {
+	a.last = pos
+	a.committed.Store(pos.next)
 }
 
 // requestCommit sends one OffsetCommit with our metadata and returns the answers by partition.

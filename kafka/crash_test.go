@@ -92,6 +92,13 @@ func (w *world) live(at crashPoint, n int64, percent int, seed uint64) (died boo
 	arm(l)
 	l.start()
 	defer arm(nil)
+	return w.untilDeath(l)
+}
+
+// untilDeath returns when a life has died, which it says, or has handled everything; that one is ended by a clean stop, whose commits may
+// still be its death.
+func (w *world) untilDeath(l *life) (died bool) {
+	w.t.Helper()
 	w.eventually("handled or dead", func() bool {
 		select {
 		case <-l.dead:
@@ -108,7 +115,7 @@ func (w *world) live(at crashPoint, n int64, percent int, seed uint64) (died boo
 		return true
 	default:
 	}
-	l.cancel() // the drain's commits may still spring the trap
+	l.cancel()
 	<-l.done
 	select {
 	case <-l.dead:

@@ -92,7 +92,7 @@ func (a *assignment) learn() error {
 		a.unlearned = true
 		return nil
 	}
-	if err := a.identify(); err != nil { // the switch may have been on when the assignment began
+	if err := a.m.identify(a.part, a.state); err != nil { // the switch may have been on when the assignment began
 		return err
 	}
 	a.m.countMissing(a, a.unknown())

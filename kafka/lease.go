@@ -81,12 +81,7 @@ func (l *lease) renew(sent time.Time) {
 }
 
 // ask wants the coordinator to be asked at once.
-func (l *lease) ask() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
-}
+func (l *lease) ask() { wakeUp(l.kick) }
 
 // keepLease renews the lease until ctx ends.
 func (m *member) keepLease(ctx context.Context) {

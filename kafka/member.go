@@ -172,10 +172,7 @@ func (m *member) poll(stop context.Context) {
 			if len(p.Records) == 0 && p.HighWatermark == 0 {
 				return
 			}
-			m.mu.Lock()
-			a := m.mu.assigned[p.Partition]
-			m.mu.Unlock()
-			if a != nil {
+			if a := m.assignmentOf(p.Partition); a != nil {
 				a.highWater.Store(p.HighWatermark)
 				a.feed(p.Records, bound)
 			}
@@ -246,4 +243,19 @@ func (m *member) assignments() []*assignment {
 		as = append(as, a)
 	}
 	return as
+}
+
+// assignmentOf returns the assignment of a partition, or nil.
+func (m *member) assignmentOf(part int32) *assignment {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.assigned[part]
+}
+
+// wakeUp leaves a token in a channel with room for one.
+func wakeUp(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

@@ -66,7 +66,7 @@ func (r *Relay) SetMode(m Mode) (was Mode, err error) {
 func (w *worker) decide(chunk []*kgo.Record) (Mode, error) {
 	mode := w.r.Mode()
 	if mode != ModeBypass && mode != w.mode {
-		if err := w.identify(); err != nil { // in bypass the store was left alone
+		if err := w.m.identify(w.part, w.state); err != nil { // in bypass the store was left alone
 			return mode, err
 		}
 		w.notLearned()

@@ -175,9 +175,3 @@ func (a *assignment) stranded(v engine.Verdict) bool {
 		return false
 	}
 }
-
-func (m *member) assignmentOf(part int32) *assignment {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.mu.assigned[part]
-}

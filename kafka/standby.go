@@ -167,7 +167,7 @@ func (s *standby) follower(part int32) (*following, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := (&assignment{m: s.m, part: part, state: state}).identify(); err != nil {
+	if err := s.m.identify(part, state); err != nil {
 		_ = state.Close() // it is of another topic of that name: the marks of this one must not come on top
 		return nil, err
 	}

@@ -96,13 +96,7 @@ func (t *transaction) commit(ctx context.Context, todo []*assignment, at map[int
 	if len(todo) > 0 {
 		answers, err := t.addOffsets(ctx, at)
 		for _, a := range todo {
-			answer, ok := answers[a.part]
-			if err != nil {
-				answer = err
-			} else if !ok {
-				answer = errNoAnswer
-			}
-			if answer != nil {
+			if answer := answerFor(a.part, answers, err); answer != nil {
 				return false, t.refusedOffset(ctx, a, at[a.part].next, answer)
 			}
 		}
@@ -114,8 +108,7 @@ func (t *transaction) commit(ctx context.Context, todo []*assignment, at map[int
 		return false, err
 	}
 	for _, a := range todo {
-		a.last = at[a.part]
-		a.committed.Store(at[a.part].next)
+		a.acknowledged(at[a.part])
 	}
 	return true, nil
 }

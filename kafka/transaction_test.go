@@ -121,24 +121,7 @@ func (w *world) txnLive(point int, n int64, percent int, seed uint64) (died bool
 	victim.Store(l)
 	defer victim.Store(nil)
 	l.start()
-	w.eventually("handled or dead", func() bool {
-		select {
-		case <-l.dead:
-			return true
-		default:
-			return l.idle()
-		}
-	})
-	l.cancel()
-	<-l.done
-	_ = l.e.Close()
-	select {
-	case <-l.dead:
-		return true
-	default:
-	}
-	require.NoError(w.t, l.err)
-	return false
+	return w.untilDeath(l)
 }
 
 // TestTransactionsCrashAtEveryStep: whichever request a life dies at, readers with read_committed get each original once.

@@ -41,19 +41,18 @@ func recreated(topic string) error {
 // the store alone knows where the old topic ended, and a start would take that for a place in the new one. So it comes
 // before the first question to the store, and before the first commit.
 //
-// In bypass the store is left alone, but what it knows is looked at: a start goes by its offset also then. Called by begin, and by
-// run before the store is asked.
-func (a *assignment) identify() error {
-	m := a.m
-	if m.input.differs(topicID(a.state.LogID())) {
+// In bypass the store is left alone, but what it knows is looked at: a start goes by its offset also then. Called by begin, by
+// run before the store is asked, and by a standby.
+func (m *member) identify(part int32, state partition) error {
+	if m.input.differs(topicID(state.LogID())) {
 		return recreated(m.cfg.Input)
 	}
 	id := m.input.topicID()
 	if id == (topicID{}) || m.bypass.Load() {
 		return nil
 	}
-	if err := a.state.SetLogID(engine.LogID(id)); err != nil && !m.bypass.Load() {
-		return fmt.Errorf("kafka: %s/%d: the topic's id in the store: %w", m.cfg.Input, a.part, err)
+	if err := state.SetLogID(engine.LogID(id)); err != nil && !m.bypass.Load() {
+		return fmt.Errorf("kafka: %s/%d: the topic's id in the store: %w", m.cfg.Input, part, err)
 	}
 	return nil
 }
