@@ -85,7 +85,9 @@ func TestWaitL0Pokes(t *testing.T) {
 
 // TestCloseEndsWaiters: Close does not wait for who waits.
 func TestCloseEndsWaiters(t *testing.T) {
-	x := open(t, Options{FS: leaks(t), mergeDepth: 1, tune: manual})
+	var full atomic.Bool
+	full.Store(true) // or the settler would merge what they wait for
+	x := open(t, Options{FS: errorfs.Wrap(leaks(t), fullDisk(&full)), mergeDepth: 1, tune: manual})
 	for i := range int64(8) {
 		require.NoError(t, x.Ingest(ctxb, []Run{run(1, 1, Entry{1, 1, i}, Entry{9, 9, i})}, nil))
 	}
