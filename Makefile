@@ -78,6 +78,10 @@ chaos-kafka: ## the same on a real Kafka broker (KAFKA_BROKERS, or one that is s
 chaos-transactions: ## chaos-kafka with fencing: transactional: no zombie's output is excused
 	NOECHO_E2E_FENCING=transactional NOECHO_E2E_CHAOS=$(or $(SECONDS),300) NOECHO_E2E_RECORDS=$(or $(N),3000000) scripts/kafka.sh run $(chaos)
 
+.PHONY: chaos-changelog
+chaos-changelog: ## chaos-kafka with a changelog that the members follow as standbys
+	NOECHO_E2E_CHANGELOG=1 NOECHO_E2E_CHAOS=$(or $(SECONDS),300) NOECHO_E2E_RECORDS=$(or $(N),3000000) scripts/kafka.sh run $(chaos)
+
 .PHONY: chaos-cluster
 chaos-cluster: ## three real brokers: leader and coordinator killed under load and brought back
 	KAFKA_NODES=3 scripts/kafka.sh run $(GO) test -timeout 30m -count=1 -v -run '^TestCluster$$' ./fuzz/e2e

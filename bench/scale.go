@@ -16,6 +16,7 @@ import (
 	"noecho/bench/internal/child"
 	"noecho/bench/internal/report"
 	"noecho/bench/internal/store"
+	"noecho/bench/internal/workload"
 )
 
 const scaleKeys = 1_000_000_000
@@ -23,6 +24,7 @@ const scaleKeys = 1_000_000_000
 func scaleCommand() *cobra.Command {
 	var c common
 	var storm int64
+	var told bool
 	cmd := &cobra.Command{
 		Use:   "scale [KEYS]",
 		Short: "so many keys (default 1000000000) in one store: growth, kill -9, recovery, replay storm",
@@ -36,25 +38,31 @@ func scaleCommand() *cobra.Command {
 				}
 				keys = int64(v)
 			}
-			return scale(cmd.Context(), c, keys, storm)
+			spec := store.Spec{Keys: keys, Storm: storm}
+			if told {
+				spec.Expected = int64(float64(keys) / workload.Windows)
+			}
+			return scale(cmd.Context(), c, spec)
 		},
 	}
 	c.add(cmd, "bench-scale")
 	cmd.Flags().Int64Var(&storm, "storm", 15_000_000, "records of the replay storm")
+	cmd.Flags().BoolVar(&told, "told", true, "the store is told how many keys a window will get (Options.ExpectedKeys)")
 	return cmd
 }
 
 // killAfter is how long a store that has its keys goes on before it is killed.
 const killAfter = 3 * time.Second
 
-func scale(ctx context.Context, c common, keys, storm int64) error {
+func scale(ctx context.Context, c common, spec store.Spec) error {
+	keys := spec.Keys
 	s, err := newSession(c, fmt.Sprintf("noecho: %s keys in one store", report.Count(float64(keys))))
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	s.report.Failed = nil // Redis is not asked for here
-	spec := store.Spec{Dir: filepath.Join(s.work, "large"), Keys: keys, Storm: storm}
+	spec.Dir = filepath.Join(s.work, "large")
 	if err := store.Room(s.work, keys); err != nil {
 		return err
 	}

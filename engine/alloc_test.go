@@ -138,6 +138,21 @@ func TestIndexLookupAllocatesNothing(t *testing.T) {
 	require.GreaterOrEqual(t, s.p.Metrics().IndexLookups, uint64(21*256))
 }
 
+// TestLookupsAheadAllocateNothing: the same, with the lookups done side by side first.
+func TestLookupsAheadAllocateNothing(t *testing.T) {
+	o := engine.Ahead(engine.Cold(testOptions(testutil.NewFS())))
+	o.TableKeys, o.Trail = 256, false
+	s := openStore(t, o)
+	st := newStream(256)
+	st.check(t, s.p, st.news(), engine.Unique)
+	s.eventually("not sealed", func() bool { return s.e.Metrics().Seals > 0 && s.e.Metrics().TableBytes == 0 })
+	for range 40 {
+		st.check(t, s.p, st.copies(), engine.Duplicate) // the iterators of all workers are in Pebble's pool
+	}
+	require.Zero(t, testing.AllocsPerRun(20, func() { st.check(t, s.p, st.copies(), engine.Duplicate) }))
+	require.Greater(t, s.p.Metrics().LookupsAhead, uint64(50*256))
+}
+
 // TestStormAllocatesNothing, once the cache and the buffers are there.
 func TestStormAllocatesNothing(t *testing.T) {
 	s := stormed(t, nil)

@@ -143,6 +143,7 @@ func (s *shard) touch(hs []bloom.Hash) {
 	}
 	// What the filter says holds for the whole chunk: it changes under mu only, and never here.
 	s.filter.TestAll(hs, s.masks[:])
+	s.lookAhead(hs)
 }
 
 // endChunk does what is due after a chunk, whose error is passed on.

@@ -41,6 +41,10 @@ type Engine struct {
 	planterKick chan struct{} // capacity 1: there may be work for the planter
 	planterDone chan struct{}
 
+	aheads    chan *ahead // unbuffered: what no worker takes at once, the caller does
+	aheadOnce sync.Once
+	aheadDone sync.WaitGroup
+
 	keeperMu  sync.Mutex // held by whoever does the keeper's work; before mu and every shard.mu
 	sealOrder uint64     // under keeperMu
 
@@ -92,7 +96,8 @@ func Open(dir string, o Options) (*Engine, error) {
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
 		syncKick: make(chan struct{}, 1), syncerDone: make(chan struct{}),
 		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),
-		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
+		aheads: make(chan *ahead),
+		parts:  map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	e.room.L = &e.roomMu
 	e.sizeTables(0)
@@ -271,6 +276,7 @@ func (e *Engine) Close() error {
 	<-e.keeperDone
 	<-e.planterDone
 	<-e.syncerDone
+	e.aheadDone.Wait()
 	for _, s := range e.shards() {
 		s.stopRebuild()
 		s.stopGather()

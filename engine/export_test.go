@@ -19,6 +19,12 @@ func CheckIndex(fs vfs.FS, dir string) error {
 	return x.Check()
 }
 
+// Ahead makes an engine do its lookups ahead once it has done one.
+func Ahead(o Options) Options {
+	o.slow = 1
+	return o
+}
+
 // Cold makes an engine evict sealed tables at once, so that what is sealed is looked up in the index.
 func Cold(o Options) Options {
 	o.maxHot = -1

@@ -41,6 +41,7 @@ type PartitionMetrics struct {
 	Unique, Redelivery, Duplicate uint64
 	FalsePositives                uint64 // the filter said maybe, and there was no mark
 	IndexLookups                  uint64
+	LookupsAhead                  uint64 // done side by side before those, because lookups are slow
 	TrailHits, TrailBlocks        uint64 // marks found in the trail, without a lookup each; blocks read for that
 	ClockLead                     uint64 // timestamps too far ahead, treated as missing
 }
@@ -81,7 +82,8 @@ func (s *shard) metrics() PartitionMetrics {
 		Topic: s.topic, Partition: s.partition, LogID: s.logID, Claimed: s.claimed,
 		Committed: s.committed, StreamTime: s.streamTime, EffectiveWindow: s.effectiveWindow(), Rebuilding: s.maybe != 0,
 		Unique: s.counts.unique, Redelivery: s.counts.redelivery, Duplicate: s.counts.duplicate,
-		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, TrailHits: s.counts.trailHits, TrailBlocks: s.counts.trailBlocks, ClockLead: s.counts.clockLead,
+		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, LookupsAhead: s.counts.lookupsAhead,
+		TrailHits: s.counts.trailHits, TrailBlocks: s.counts.trailBlocks, ClockLead: s.counts.clockLead,
 	}
 	if !s.empty {
 		m.Start, m.To = s.start, s.to

@@ -24,6 +24,9 @@ func randomOptions(t *rapid.T, fs *testutil.FS) engine.Options {
 	if rapid.Bool().Draw(t, "cold") {
 		o = engine.Cold(o)
 	}
+	if rapid.Bool().Draw(t, "ahead") {
+		o = engine.Ahead(o)
+	}
 	return o
 }
 

@@ -66,6 +66,11 @@ type Options struct {
 	Filter     string
 	FilterBits int
 
+	// ExpectedKeys is how many keys a partition is expected to get in a window; 0: not known. A hint: with it the filter has its size from the
+	// first bucket on, and without it from the second, by what the first one got. Until then it is in several layers, which take
+	// memory beside the filter and time at each lookup. Memory is taken for as many, about FilterBits each, however few come.
+	ExpectedKeys int64
+
 	// Trail keeps the marks in the order of the log, too: about 17 bytes of disk a key more. A producer that republishes the past
 	// is then deduplicated several times faster, because one lookup brings in the marks of the neighbours. May be changed at any
 	// time: buckets that were written without it are looked up one by one.
@@ -76,7 +81,7 @@ type Options struct {
 	MemoryBytes int64
 	// TableKeys is how many marks a table takes before it is sealed; 0: chosen from MemoryBytes and the partitions.
 	TableKeys int
-	// CacheBytes is the index's block cache; default 128 MiB: the filters of the runs that wait to be merged, a byte a key and 64 MiB at
+	// CacheBytes is the index's block cache; default 128 MiB: the filters of the runs that wait to be merged, 10 bits a key and 80 MiB at
 	// the most for a partition, must stay in it, or each lookup reads some from the disk.
 	CacheBytes int64
 	// SegmentBytes is the size of a WAL segment; default 64 MiB. WALBytes is how much log is kept before partitions that
@@ -92,7 +97,8 @@ type Options struct {
 	// Now is the machine's clock, used for MaxClockLead only; nil: time.Now.
 	Now func() time.Time
 
-	maxHot int // sealed tables a partition keeps readable; tests set it to evict at once
+	maxHot int           // sealed tables a partition keeps readable; tests set it to evict at once
+	slow   time.Duration // the mean time of lookups from which on they are done ahead; tests set it to do so always
 }
 
 // Events are called synchronously from the goroutine where they happen, some with locks held: return at once and do not
@@ -164,6 +170,9 @@ func (o Options) withDefaults() Options {
 	if o.maxHot == 0 {
 		o.maxHot = maxHotTables
 	}
+	if o.slow == 0 {
+		o.slow = slowLookup
+	}
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
@@ -193,6 +202,7 @@ func (o *Options) validate() error {
 	}
 	add(o.MaxKeys >= 0, "MaxKeys must not be negative (it is %d)", o.MaxKeys)
 	add(o.MaxBytes >= 0, "MaxBytes must not be negative (it is %d)", o.MaxBytes)
+	add(o.ExpectedKeys >= 0, "ExpectedKeys must not be negative (it is %d)", o.ExpectedKeys)
 	add(o.MaxBytes == 0 || o.MaxBytes >= 1<<20, "MaxBytes must be at least 1 MiB (it is %d)", o.MaxBytes)
 	add(o.OnFull <= Fail, "OnFull must be Shrink or Fail")
 	add(o.Hash == HashXXH3 || o.Hash == HashSipHash, "Hash must be %q or %q (it is %q)", HashXXH3, HashSipHash, o.Hash)

@@ -129,11 +129,11 @@ func (s *shard) planting() planting {
 const maxStretch = 16
 
 // expected is how many keys a bucket will get: as many as the one before it got, and where that one did not begin at its beginning, because
-// the partition was new, as many as it would have got. 0: not known.
+// the partition was new, as many as it would have got. The first one has the caller's word. 0: not known.
 func (s *shard) expected(num int64) uint64 {
 	i := s.lowest(num)
 	if i == 0 {
-		return 0
+		return uint64(s.e.opt.ExpectedKeys) / uint64(s.e.opt.Buckets)
 	}
 	b := &s.buckets[i-1]
 	seen := (b.num+1)*s.e.delta - b.since

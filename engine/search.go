@@ -1,6 +1,10 @@
 package engine
 
-import "noecho/bloom"
+import (
+	"time"
+
+	"noecho/bloom"
+)
 
 // mark as a search finds it; offset -1: none.
 type mark struct{ bucket, offset int64 }
@@ -69,7 +73,9 @@ func (s *shard) lookIn(b *bucket, h bloom.Hash, whole bool) (int64, error) {
 		return -1, err
 	}
 	s.counts.indexLookups++
+	begin := time.Now()
 	offset, ok, err := r.Get(s.id, uint64(b.num), h.Hi, h.Lo)
+	s.pace.note(time.Since(begin))
 	if err != nil {
 		return -1, s.e.fail(err)
 	}

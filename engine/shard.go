@@ -82,6 +82,9 @@ type shard struct {
 
 	trail trailState
 
+	pace  lookupPace
+	ahead *ahead // its lookups; nil until they are slow
+
 	reader     index.Reader // reused; open during a chunk only, and only once a lookup is needed
 	readerOpen bool
 	hashes     [chunkRecords]bloom.Hash
@@ -97,6 +100,7 @@ type counts struct {
 	unique, redelivery, duplicate uint64
 	falsePositives                uint64 // the filter said maybe, and there was no mark
 	indexLookups                  uint64
+	lookupsAhead                  uint64 // done before the chunk was decided, beside those that decide
 	trailHits, trailBlocks        uint64 // marks found in the trail's cache; blocks read into it
 	clockLead                     uint64
 }

@@ -102,7 +102,7 @@ func greet(log *slog.Logger, c *config.Loaded) {
 func engineOptions(c *config.Loaded, log *slog.Logger, events engine.Events) engine.Options {
 	o := engine.Options{
 		Window: c.Window, Buckets: c.Buckets, Refresh: c.Refresh, MaxKeys: c.MaxKeys, MaxBytes: int64(c.MaxBytes),
-		MaxClockLead: c.MaxClockLead, Hash: c.Hash, KeySpec: c.Key, Filter: c.Filter, FilterBits: c.FilterBits, Trail: c.Trail,
+		MaxClockLead: c.MaxClockLead, Hash: c.Hash, KeySpec: c.Key, Filter: c.Filter, FilterBits: c.FilterBits, ExpectedKeys: c.ExpectedKeys, Trail: c.Trail,
 		MemoryBytes: int64(c.MemoryBytes), CacheBytes: int64(c.CacheBytes), SegmentBytes: int64(c.SegmentBytes),
 		Logger: log, Events: events,
 	}

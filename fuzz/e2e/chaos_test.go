@@ -16,6 +16,7 @@ import (
 const (
 	chaosPartitions = 12
 	chaosMembers    = 3
+	chaosHashSeed   = "000102030405060708090a0b0c0d0e0f"
 )
 
 // chaos is a group of relays, each a process with a data directory of its own, and what fate does to them while records flow. All of it
@@ -24,6 +25,7 @@ type chaos struct {
 	t       *testing.T
 	b       *broker
 	link    link
+	changes string // the changelog; "": there is none
 	feed    *feed
 	seed    uint64
 	session time.Duration
@@ -41,6 +43,9 @@ func newChaos(t *testing.T, records, rate int, session, limit time.Duration) *ch
 		link: link{brokers: b.addrs, input: b.topic(t, "in", chaosPartitions), output: b.topic(t, "out", chaosPartitions), group: name(t, "group")}}
 	c.feed = &feed{plan: newPlan(seed, chaosPartitions), seed: seed, records: records, rate: rate}
 	c.feed.limit.Store(int64(records))
+	if os.Getenv("NOECHO_E2E_CHANGELOG") != "" {
+		c.changes = b.topic(t, "changes", chaosPartitions)
+	}
 	ctx, cancel := context.WithDeadline(context.Background(), c.until)
 	t.Cleanup(cancel)
 	for n := range chaosMembers {
@@ -151,7 +156,7 @@ func (c *chaos) census() string {
 		chaosPartitions, c.moves().owners())
 }
 
-// TestChaos: three members share 12 partitions and are killed, stopped, frozen and started at random. Nothing is lost and nothing comes out of
+// TestChaos: three members share 12 partitions and are killed, robbed of their disks, stopped, frozen and started at random. Nothing is lost and nothing comes out of
 // order; a record comes twice only where a process that Kafka had given up woke again, and then only what it was sending at that moment.
 func TestChaos(t *testing.T) {
 	seconds := number(t, "NOECHO_E2E_CHAOS", 30, 20)
@@ -173,9 +178,13 @@ func (c *chaos) command(m *member) []string {
 	if c.transactional() {
 		fencing = "transactional"
 	}
-	return []string{"run", "--fencing", fencing, "--brokers", c.link.brokers, "--input", c.link.input, "--output", c.link.output, "--group", c.link.group,
+	args := []string{"run", "--fencing", fencing, "--brokers", c.link.brokers, "--input", c.link.input, "--output", c.link.output, "--group", c.link.group,
 		"--data-dir", m.dir, "--instance-id", m.name(), "--session-timeout", c.session.String(), "--window", "24h", "--metrics-addr", "off",
 		"--commit-interval", []string{"1s", "100ms", "300ms"}[m.n%3]}
+	if c.changes != "" {
+		args = append(args, "--changelog-topic", c.changes, "--standby")
+	}
+	return args
 }
 
 // transactional says whether the members write in transactions.

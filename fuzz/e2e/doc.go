@@ -14,7 +14,7 @@
 // TestKillScopeTopic is the kill run for a producer without keys, with an oracle of its own (keyless_test.go): each message once in the whole
 // output, whichever partitions its tries went to, also where every other life finds its disk gone.
 //
-// TestChaos has three members of one group, which are killed, stopped and frozen at random: what the documentation says of a member that Kafka had
+// TestChaos has three members of one group, which are killed (some with their disks), stopped and frozen at random: what the documentation says of a member that Kafka had
 // given up, and of partitions that change hands, is excused, and counted. TestCluster leaves the members alone and takes the brokers away.
 //
 // Knobs, all optional:
@@ -26,6 +26,7 @@
 //	NOECHO_E2E_CHAOS     seconds in which TestChaos disturbs its three members (default 30, with -short 20)
 //	NOECHO_E2E_ROUNDS    rounds of TestCluster, each of which takes three brokers away (default 2, with -short 1)
 //	NOECHO_E2E_FENCING   transactional: TestChaos has its members write so, reads the output as read_committed does, and excuses nothing
+//	NOECHO_E2E_CHANGELOG 1: TestChaos has its members write a changelog and follow it as standbys
 //	NOECHO_E2E_SEED      seed of the random choices (default: drawn, and printed)
 //	NOECHO_E2E_BINARY    a noecho binary to test in place of one built from this tree
 //	NOECHO_E2E_TAGS      build tags of the binary, for example invariants

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"syscall"
 	"time"
 
@@ -39,7 +40,9 @@ type member struct {
 func (m *member) name() string { return fmt.Sprintf("member-%d", m.n) }
 
 func (m *member) start(now time.Time) {
-	m.proc = start(m.chaos.t, noechoCommand(m.chaos.t, m.chaos.command(m)...))
+	cmd := noechoCommand(m.chaos.t, m.chaos.command(m)...)
+	cmd.Env = append(cmd.Env, "NOECHO_HASH_SEED="+chaosHashSeed) // a changelog wants the same in all stores
+	m.proc = start(m.chaos.t, cmd)
 	m.lives = append(m.lives, m.proc)
 	m.resume(now)
 }
@@ -84,7 +87,7 @@ func (m *member) turn(now time.Time) {
 }
 
 func (m *member) meetFate(now time.Time) {
-	what := []string{"killed", "stopped", "frozen", "zombie"}[m.rng.IntN(4)]
+	what := []string{"killed", "wiped", "stopped", "frozen", "zombie"}[m.rng.IntN(5)]
 	if m.suffered == nil {
 		m.suffered = map[string]int{}
 	}
@@ -92,6 +95,10 @@ func (m *member) meetFate(now time.Time) {
 	switch what {
 	case "killed":
 		m.proc.kill()
+		m.goDown(now)
+	case "wiped": // killed, and its disk with it
+		m.proc.kill()
+		require.NoError(m.chaos.t, os.RemoveAll(m.dir))
 		m.goDown(now)
 	case "stopped":
 		m.signal(syscall.SIGTERM)

@@ -32,8 +32,8 @@ type snapshot struct {
 	idle []*pebble.Iterator // clones without a reader
 }
 
-// maxIdle bounds the clones that are kept: as many batches as run at once.
-const maxIdle = 8
+// maxIdle bounds the clones that are kept: as many batches as run at once, and the goroutines that look up ahead for them.
+const maxIdle = 16
 
 // acquire clones an iterator of the present state.
 func (x *Index) acquire() (*snapshot, *pebble.Iterator, error) {

@@ -19,6 +19,8 @@ type Spec struct {
 	Keys int64 // planned: stream time runs through 1.1 windows with so many
 	// Storm is how many old records come again, in three stretches of the past.
 	Storm int64
+	// Expected is how many keys a window is said to get; 0: nothing is said.
+	Expected int64
 }
 
 // bytesPerKey is what must be free on disk for a key: the index, what a compaction writes before it removes the old
@@ -57,6 +59,7 @@ type handle struct {
 
 func open(spec Spec) (*handle, error) {
 	o := peer.Options()
+	o.ExpectedKeys = spec.Expected
 	o.Trail = true // the storm is what it is for; what it costs is told apart
 	p, err := peer.OpenNoecho(spec.Dir, o)
 	if err != nil {

@@ -147,7 +147,7 @@ func (s *Source) zipf(b *Batch, n int) {
 // open starts a batch. Its records share a timestamp: a division a record would cost more than the key.
 func (s *Source) open(b *Batch, n int) {
 	b.Records, b.Duplicates = b.all[:n], 0
-	span := float64(Window.Milliseconds()) * 1.1
+	span := float64(Window.Milliseconds()) * Windows
 	ms := epoch + int64(float64(min(s.offset, s.total))/float64(s.total)*span)
 	for i := range b.Records {
 		b.Records[i].Timestamp = ms

@@ -8,6 +8,9 @@ import (
 // Window is the window of every store in the bench, in stream time.
 const Window = 24 * time.Hour
 
+// Windows is how many windows the stream time of a run spans.
+const Windows = 1.1
+
 // Near is how far back, in records of its partition, the original of a near copy lies at most.
 const Near = 10_000
 

@@ -50,6 +50,7 @@ type Config struct {
 	HashSeedFile string
 	Filter       string
 	FilterBits   int
+	ExpectedKeys int64
 	Trail        bool
 	MemoryBytes  Size
 	CacheBytes   Size

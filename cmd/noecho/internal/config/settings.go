@@ -123,6 +123,8 @@ var Settings = []Setting{
 		Values: []string{"sliced", "ring"}, field: func(c *Config) any { return &c.Filter }},
 	{Name: "filter_bits", Group: groupStore, Usage: "filter's bits for a key",
 		field: func(c *Config) any { return &c.FilterBits }},
+	{Name: "expected_keys", Group: groupStore, Usage: "keys a partition gets in a window, where known: the first window of a large store takes less memory and time (0: not known)",
+		field: func(c *Config) any { return &c.ExpectedKeys }},
 	{Name: "trail", Group: groupStore, Usage: "keep marks in the order of the log, too: replays of the past are fast, for 17 bytes of disk a key",
 		field: func(c *Config) any { return &c.Trail }},
 	{Name: "memory_bytes", Group: groupStore, Usage: "memory for recent keys, all partitions together",

@@ -211,6 +211,9 @@ func (v validator) store() {
 	if v.FilterBits < filterBitsMin || v.FilterBits > filterBitsMax {
 		v.fail("filter_bits", "is %d; choose %d to %d (13 is right for nearly all)", v.FilterBits, filterBitsMin, filterBitsMax)
 	}
+	if v.ExpectedKeys < 0 {
+		v.fail("expected_keys", "is %d; it cannot be less than 0, which is: not known", v.ExpectedKeys)
+	}
 	if v.MemoryBytes < memoryBytesMin {
 		v.fail("memory_bytes", "is %s; the least is %s", v.MemoryBytes, Size(memoryBytesMin))
 	}

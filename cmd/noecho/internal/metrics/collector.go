@@ -60,6 +60,7 @@ func putPartition(put putFunc, p *engine.PartitionMetrics) {
 	put(clockLead, float64(p.ClockLead), topic, part)
 	put(falsePositives, float64(p.FalsePositives), topic, part)
 	put(indexLookups, float64(p.IndexLookups), topic, part)
+	put(lookupsAhead, float64(p.LookupsAhead), topic, part)
 	put(trailHits, float64(p.TrailHits), topic, part)
 	put(rebuilding, oneIf(p.Rebuilding), topic, part)
 }

@@ -33,6 +33,7 @@ var (
 
 	falsePositives = counter("filter_false_positives_total", "Keys the filter could not rule out that were not there.", "topic", "partition")
 	indexLookups   = counter("index_lookups_total", "Lookups in the index on disk.", "topic", "partition")
+	lookupsAhead   = counter("index_lookups_ahead_total", "Lookups that were done side by side before a batch was decided, because the disk is slow.", "topic", "partition")
 	trailHits      = counter("trail_hits_total", "Old copies found in the trail, without a lookup in the index.", "topic", "partition")
 	rebuilding     = gauge("filter_rebuilding", "1 while a filter is rebuilt: answers are exact, lookups slow.", "topic", "partition")
 
@@ -86,7 +87,7 @@ var (
 	poisoned    = gauge("store_poisoned", "1 after the store failed: nothing is acknowledged any more, restart after mending the cause.")
 
 	families = []family{
-		records, mode, tagged, evidence, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, trailHits, rebuilding,
+		records, mode, tagged, evidence, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, lookupsAhead, trailHits, rebuilding,
 		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, logRecords, logBytes, logMarks, logFailures, logRestored, logPassed, standbyLag, added,
 		alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,
