@@ -121,6 +121,7 @@ func (s *shard) empties(b *bucket) {
 		s.drops = append(s.drops, dropRange{from: b.num, to: b.num + 1})
 		s.trail.cache = nil
 		b.stored, b.cold = false, false
+		b.second = nil // it may have marks that are gone, and no more
 	}
 	for f := range s.forgotten {
 		if f.bucket == b.num {

@@ -126,7 +126,7 @@ func (e *Engine) open() error {
 	}
 	if e.index, err = index.Open(fs.PathJoin(e.dir, indexDir), index.Options{
 		FS: fs, Logger: e.logger, CacheBytes: e.opt.CacheBytes,
-		OnFatal: func(err error) { _ = e.fail(err) },
+		OnFatal: func(err error) { _ = e.fail(err) }, OnMerged: e.sow,
 	}); err != nil {
 		return fmt.Errorf("engine: opening the index: %w", err)
 	}

@@ -29,7 +29,7 @@ func grown(t *testing.T, o engine.Options) *store {
 func TestGather(t *testing.T) {
 	s := grown(t, engine.Cold(testOptions(testutil.NewFS())))
 	// The first bucket saw half of its time: the second is expected to have twice as many keys.
-	gathered := func() bool { return s.e.Metrics().FilterBytes < 13*(40_000*7/6)+4096 }
+	gathered := func() bool { return s.p.Metrics().FilterBytes < 13*(40_000*7/6)+4096 }
 	s.eventually("not gathered", gathered)
 	for i := range int64(20) {
 		s.drop(40_000+1000*i, 110, keys(key("a", i)+"-", 1000)...)

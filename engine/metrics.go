@@ -36,6 +36,7 @@ type PartitionMetrics struct {
 	Buckets         []BucketMetrics
 	EffectiveWindow time.Duration // below Options.Window when the bounds shrank it
 	FilterBytes     int64
+	SecondBytes     int64 // of the second opinions on buckets that are not merged yet (bloom.Second)
 	Rebuilding      bool // the filter is being rebuilt: answers are exact, lookups slow
 
 	Unique, Redelivery, Duplicate uint64
@@ -66,7 +67,7 @@ func (e *Engine) Metrics() Metrics {
 	}
 	for _, s := range e.shards() {
 		p := s.metrics()
-		m.FilterBytes += p.FilterBytes
+		m.FilterBytes += p.FilterBytes + p.SecondBytes
 		m.Partitions = append(m.Partitions, p)
 	}
 	return m
@@ -94,6 +95,9 @@ func (s *shard) metrics() PartitionMetrics {
 	for i := range s.buckets {
 		b := &s.buckets[i]
 		m.Keys += b.keys
+		if b.second != nil {
+			m.SecondBytes += b.second.Bytes()
+		}
 		m.Buckets = append(m.Buckets, BucketMetrics{Number: b.num, StartMs: b.num * s.e.delta, First: b.first, Keys: b.keys})
 	}
 	return m

@@ -81,7 +81,7 @@ type Options struct {
 	MemoryBytes int64
 	// TableKeys is how many marks a table takes before it is sealed; 0: chosen from MemoryBytes and the partitions.
 	TableKeys int
-	// CacheBytes is the index's block cache; default 128 MiB: the filters of the runs that wait to be merged, 10 bits a key and 80 MiB at
+	// CacheBytes is the index's block cache; default 128 MiB: the filters of the runs that wait to be merged, a byte a key and 64 MiB at
 	// the most for a partition, must stay in it, or each lookup reads some from the disk.
 	CacheBytes int64
 	// SegmentBytes is the size of a WAL segment; default 64 MiB. WALBytes is how much log is kept before partitions that

@@ -70,7 +70,7 @@ func (s *shard) tend() bool {
 		if plan.table != nil {
 			s.plantSome(plan.table, plan.plane)
 		} else {
-			more = s.clearSome() || s.gatherSome()
+			more = s.clearSome() || s.gatherSome() || s.dropSecond()
 		}
 		s.mu.Unlock()
 		return more
@@ -108,12 +108,20 @@ func (s *shard) planting() planting {
 		}
 		b.bit = 1 << plane
 		s.see()
+		if !b.cold {
+			b.second = new(bloom.Second)
+		}
 		if hint := s.expected(b.num); hint > 0 {
 			return planting{t, plane, func() func() { return filter.Plan(plane, hint) }}
 		}
 	}
 	p := planting{table: t, plane: b.plane()}
 	rest := uint64(t.n - t.plantedMarks)
+	if second := b.second; second != nil && second.Room() < rest {
+		more := max(rest, s.expected(b.num))
+		p.apply = func() func() { return second.Grow(more) }
+		return p
+	}
 	if filter.Room(p.plane) < rest {
 		// Nobody foresaw these. Where nothing is known of the bucket it may become much larger than it is: fewer, larger steps.
 		more := filter.Count(p.plane)
@@ -145,10 +153,15 @@ func (s *shard) expected(num int64) uint64 {
 
 // plantSome puts the next pages of t into the filter. Called with mu held.
 func (s *shard) plantSome(t *table, plane int) {
+	second := s.find(t.bucket).second
 	for n := 0; n < plantPages && t.planted < len(t.dir); n++ {
 		g := t.dir[t.planted]
 		for x := range g.filled {
-			s.filter.Add(bloom.Hash{Hi: x.hi, Lo: x.lo}, plane)
+			h := bloom.Hash{Hi: x.hi, Lo: x.lo}
+			s.filter.Add(h, plane)
+			if second != nil {
+				second.Add(h)
+			}
 		}
 		t.planted += 1 << (t.depth - g.depth)
 		t.plantedMarks += g.n
@@ -159,6 +172,18 @@ func (s *shard) plantSome(t *table, plane int) {
 			s.e.wake() // it may be evicted now
 		}
 	}
+}
+
+// dropSecond lets go of a second opinion that is no longer worth its memory: its bucket has ended and lies in one table. It decides
+// nothing, so nothing depends on the moment. Called with mu held; there is never more to do at once.
+func (s *shard) dropSecond() bool {
+	for i := 0; i < len(s.buckets)-1; i++ {
+		b := &s.buckets[i]
+		if b.second != nil && len(b.tables) == 0 && s.e.index.Stacked(s.id, uint64(b.num)) == 0 {
+			b.second = nil
+		}
+	}
+	return false
 }
 
 // clearSome goes on clearing the planes of dead buckets, and reports whether there is more to clear: a bounded piece, because clearing

@@ -117,6 +117,10 @@ type bucket struct {
 	cold      bool       // the index holds marks of it that no table holds
 	stored    bool       // the index holds, or is about to hold, something of it: must be excised when it dies
 	tables    []*table
+
+	// second is a second opinion on what the index has of the bucket; nil: there is none. Invariant: a mark of the bucket that is in no table of it
+	// is in second, where there is one. So it begins with the bucket's first table, or never.
+	second *bloom.Second
 }
 
 // plane is the number of the bucket's plane, which it must have.

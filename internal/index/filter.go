@@ -25,39 +25,30 @@ import (
 // (The multiplication, because the filter in front takes the bytes of lo as they
 // are: what it lets through by mistake must not look alike here.)
 //
-// 10 bits a key and 6 probes let 12 of 1000 keys through that are not there. Why not fewer: of a stack of 40 runs a lookup would read more
-// than one block, which costs as much as asking all the filters. Why not more: those of the deepest stack must fit into the cache.
-type runFilter struct {
-	name   string
-	bits   int // a key
-	probes int
-}
-
-// The filter that is written, and what tables of older stores have.
-var (
-	newRunFilter = runFilter{"noecho.run.2", 10, 6}
-	oldRunFilter = runFilter{"noecho.run.1", 8, 5}
-)
+// 8 bits a key and 5 probes let 3 of 100 keys through that are not there.
+type runFilter struct{}
 
 const (
+	runFilterName   = "noecho.run.1"
 	filterLine      = 64 // bytes
+	filterBits      = 8  // bits a key
+	filterProbes    = 5
+	keysPerLine     = filterLine * 8 / filterBits
 	filterKeysGuess = 1 << 16
 )
 
 var _ pebble.FilterPolicy = runFilter{}
 
 // Name is in the properties of each table that has the filter.
-func (f runFilter) Name() string { return f.name }
+func (runFilter) Name() string { return runFilterName }
 
 // NewWriter returns a writer for one table.
-func (f runFilter) NewWriter(pebble.FilterType) pebble.FilterWriter {
-	w := filterWriters.Get().(*filterWriter)
-	w.filter = f
-	return w
+func (runFilter) NewWriter(pebble.FilterType) pebble.FilterWriter {
+	return filterWriters.Get().(*filterWriter)
 }
 
 // MayContain is false only when key was not added.
-func (f runFilter) MayContain(_ pebble.FilterType, filter, key []byte) bool {
+func (runFilter) MayContain(_ pebble.FilterType, filter, key []byte) bool {
 	lines := len(filter) / filterLine
 	if lines == 0 {
 		return true
@@ -65,7 +56,7 @@ func (f runFilter) MayContain(_ pebble.FilterType, filter, key []byte) bool {
 	h := filterHash(key)
 	line := filter[h.line(lines):]
 	at, step := h.probes()
-	for range f.probes {
+	for range filterProbes {
 		if line[at>>3&63]&(1<<(at&7)) == 0 {
 			return false
 		}
@@ -101,10 +92,7 @@ func (h filterHash64) probes() (at, step uint32) {
 
 // filterWriter gathers the hashes of a table; how many lines there are is known
 // only at its end.
-type filterWriter struct {
-	filter runFilter
-	hashes []filterHash64
-}
+type filterWriter struct{ hashes []filterHash64 }
 
 // Writers hold 8 MB for a run of a million keys: they are used again.
 var filterWriters = sync.Pool{New: func() any {
@@ -117,8 +105,7 @@ func (w *filterWriter) AddKey(key []byte) { w.hashes = append(w.hashes, filterHa
 // Finish appends the filter of the keys added. Pebble calls it once, and drops
 // the writer.
 func (w *filterWriter) Finish(dst []byte) []byte {
-	keys := filterLine * 8 / w.filter.bits // of a line
-	lines := (len(w.hashes) + keys - 1) / keys
+	lines := (len(w.hashes) + keysPerLine - 1) / keysPerLine
 	from := len(dst)
 	dst = append(dst, make([]byte, lines*filterLine)...)
 	filter := dst[from:]
@@ -126,7 +113,7 @@ func (w *filterWriter) Finish(dst []byte) []byte {
 	for _, h := range w.hashes {
 		line := filter[h.line(lines):][:filterLine]
 		at, step := h.probes()
-		for range w.filter.probes {
+		for range filterProbes {
 			line[at>>3&63] |= 1 << (at & 7)
 			at += step
 		}

@@ -30,6 +30,10 @@ type Options struct {
 	// that takes the same lock would never return.
 	OnFatal func(error)
 
+	// OnMerged is called after the runs of a bucket were merged, by the goroutine
+	// that does all merging: it must return at once. See Stacked.
+	OnMerged func()
+
 	// ReadOnly opens an existing index without writing to its directory.
 	ReadOnly bool
 
@@ -77,7 +81,7 @@ const (
 	// mergeDepth is how many runs of a bucket are stacked up before they are merged
 	// although it has not ended. See settler. Why not smaller: each such merge
 	// rewrites the whole bucket. Why not larger: a lookup asks the filter of each
-	// run, and their filters, 10 bits a key, want to be in the cache.
+	// run, and their filters, a byte a key, want to be in the cache.
 	mergeDepth = 64
 
 	// pebbleDepth: Pebble merges by itself what is so many times mergeDepth deep,
@@ -175,8 +179,7 @@ func (x *Index) pebbleOptions() *pebble.Options {
 		// said "maybe", and it has said in which bucket.
 		p.Levels[i].FilterPolicy = pebble.NoFilterPolicy
 	}
-	p.Levels[0].FilterPolicy = newRunFilter
-	p.Filters = map[string]pebble.FilterPolicy{oldRunFilter.name: oldRunFilter}
+	p.Levels[0].FilterPolicy = runFilter{}
 	if x.opts.tune != nil {
 		x.opts.tune(p)
 	}

@@ -171,6 +171,18 @@ func (s *settler) next() (partition uint32, bucket uint64, h *heap) {
 	return partition, bucket, h
 }
 
+// Stacked is how many runs of a bucket lie on each other, waiting to be merged; 0: it is in one table, or has nothing. An
+// estimate. Allocates nothing.
+func (x *Index) Stacked(partition uint32, bucket uint64) int {
+	s := x.settler
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.parts[partition][bucket]; h != nil {
+		return h.runs
+	}
+	return 0
+}
+
 // begin takes note of what a merge of h begins with.
 func (s *settler) begin(h *heap) {
 	s.mu.Lock()
@@ -231,6 +243,9 @@ func (x *Index) settle() {
 			err := x.mergeBucket(partition, bucket)
 			x.settler.merged(h, err == nil)
 			if err == nil {
+				if f := x.opts.OnMerged; f != nil {
+					f()
+				}
 				continue
 			}
 			if x.ctx.Err() != nil || x.failure() != nil {
