@@ -37,7 +37,7 @@ type PartitionMetrics struct {
 	EffectiveWindow time.Duration // below Options.Window when the bounds shrank it
 	FilterBytes     int64
 	SecondBytes     int64 // of the second opinions on buckets that are not merged yet (bloom.Second)
-	Rebuilding      bool // the filter is being rebuilt: answers are exact, lookups slow
+	Rebuilding      bool  // the filter is being rebuilt: answers are exact, lookups slow
 
 	Unique, Redelivery, Duplicate uint64
 	FalsePositives                uint64 // the filter said maybe, and there was no mark
