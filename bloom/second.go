@@ -21,7 +21,7 @@ type Second struct {
 	count  uint64
 }
 
-// secondBits a key, at 8 probes: 3 of 100 keys that are not there come through.
+// secondBits a key, at 8 probes: of the keys that are not there 3 in 100 come through, and in a set that has grown as many for each layer.
 const secondBits = 8
 
 // Room is how many keys may be added before it has to grow.
