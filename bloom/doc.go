@@ -53,6 +53,7 @@
 //	bloom.go   the interface, options        block.go    slots of one block: test, add, clear
 //	sliced.go  layers, adoption              memory.go   aligned memory (the only unsafe code)
 //	narrow.go  layers of one plane, growth   gather.go   several layers of a plane into one
+//	second.go  a second opinion on one set
 //	clear.go   incremental clearing          ring.go     the rival (the only importer of bits-and-blooms)
 //	save.go    encoder                       load.go     decoder
 //	errors.go  every error of the package

@@ -23,7 +23,7 @@
 // a batch at the most, and across an fsync only where 4 MiB of log wait for a caller that commits rarely. One goroutine,
 // the keeper, seals tables, drops dead buckets, evicts tables over the memory budget, enforces the bounds and gives back
 // WAL segments. Another, the planter, puts frozen tables into the filters and is the only one that changes them; a third, the
-// syncer, syncs what CommitStart began. Lock order: Engine.mu before shard.mu, and Topic.mu before it, whose holder may take a second one; the WAL and the index have locks of their own, below both.
+// syncer, syncs what CommitStart began. Where lookups wait for the disk, some more do those of a chunk before it is decided, side by side (ahead.go). Lock order: Engine.mu before shard.mu, and Topic.mu before it, whose holder may take a second one; the WAL and the index have locks of their own, below both.
 //
 // # What is durable when
 //

@@ -26,8 +26,8 @@ func sample() (engine.Metrics, kafka.Stats) {
 	return engine.Metrics{
 			Partitions: []engine.PartitionMetrics{
 				{Topic: "orders", Partition: 0, Claimed: true, Keys: 11, Buckets: make([]engine.BucketMetrics, 3), EffectiveWindow: time.Hour,
-					FalsePositives: 12, IndexLookups: 13, TrailHits: 15, ClockLead: 14, Rebuilding: true},
-				{Topic: "orders", Partition: 1, Keys: 21, EffectiveWindow: time.Minute, FalsePositives: 22, IndexLookups: 23, TrailHits: 25, ClockLead: 24},
+					FalsePositives: 12, IndexLookups: 13, LookupsAhead: 16, TrailHits: 15, ClockLead: 14, Rebuilding: true},
+				{Topic: "orders", Partition: 1, Keys: 21, EffectiveWindow: time.Minute, FalsePositives: 22, IndexLookups: 23, LookupsAhead: 26, TrailHits: 25, ClockLead: 24},
 			},
 			WAL: wal.Metrics{Bytes: 31, Appended: 32, Syncs: 33, SyncedFrames: 34},
 			Index: index.Metrics{DiskBytes: 41, L0Sublevels: 42, ReadAmp: 43, Compactions: 44, CompactionDebt: 45, CacheBytes: 46,
