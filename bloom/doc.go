@@ -48,12 +48,15 @@
 //
 // The tag is the caller's: what the filter must match to be used (a generation, the map of buckets to planes).
 //
+// A plane by itself has a file of its own ([SavePlane], [ReadPlane]; plane_file.go has its layout).
+//
 // # Who owns what
 //
 //	bloom.go   the interface, options        block.go    slots of one block: test, add, clear
 //	sliced.go  layers, adoption              memory.go   aligned memory (the only unsafe code)
 //	narrow.go  layers of one plane, growth   gather.go   several layers of a plane into one
-//	second.go  a second opinion on one set
+//	second.go  a second opinion on one set   plane.go    a plane taken out, and put back
+//	plane_file.go  its file
 //	clear.go   incremental clearing          ring.go     the rival (the only importer of bits-and-blooms)
 //	save.go    encoder                       load.go     decoder
 //	errors.go  every error of the package

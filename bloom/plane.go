@@ -3,6 +3,7 @@ package bloom
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 )
 
 // A plane by itself. The layer of bytes holds eight buckets in the eight bits of each slot; a bucket that has ended gets no keys any more, so its bits
@@ -29,16 +30,21 @@ type Planar interface {
 	// Extract copies the plane's bits of the blocks from that one on, as many as dst has room for, and returns how many blocks that were.
 	Extract(plane, from int, dst []byte) int
 
-	// Inject adds to the plane what Extract gave of a layer of the same number of blocks. The keys count from Injected on, and until then
-	// the plane must not be cleared.
-	Inject(plane, from int, bits []byte)
-	Injected(plane int, keys uint64)
+	// Restore begins to put a plane back, into a layer of that shape: a new one, behind the one that takes the adds, where there is none. Its keys count from now on.
+	Restore(plane int, shape PlaneShape)
+
+	// Inject adds to the plane what Extract gave of a plane of that shape, for which Restore was called.
+	Inject(plane int, shape PlaneShape, from int, bits []byte)
 }
 
 // NewShaped returns an empty sliced filter whose layer has that shape.
 func NewShaped(o Options, shape PlaneShape) Planar {
-	bs, mem := newBlocks(shape.Blocks)
-	return &sliced{opts: o.withDefaults(), layers: []layer{{blocks: bs, mem: mem, capacity: shape.Capacity}}}
+	return &sliced{opts: o.withDefaults(), layers: []layer{shape.layer()}}
+}
+
+func (s PlaneShape) layer() layer {
+	bs, mem := newBlocks(s.Blocks)
+	return layer{blocks: bs, mem: mem, capacity: s.Capacity}
 }
 
 func (f *sliced) Whole(plane int) (PlaneShape, bool) {
@@ -79,8 +85,28 @@ var spread = func() (t [256]uint64) {
 	return t
 }()
 
-func (f *sliced) Inject(plane, from int, bits []byte) {
-	bs := f.active().blocks[from:]
+func (f *sliced) Restore(plane int, shape PlaneShape) {
+	l := f.shaped(shape)
+	if l == nil {
+		f.gatherAbandon()
+		f.layers = slices.Insert(f.layers, 0, shape.layer())
+		l = &f.layers[0]
+	}
+	l.adds[plane] = min(l.adds[plane]+shape.Keys, l.capacity)
+}
+
+// shaped is the newest layer of that shape, nil when there is none.
+func (f *sliced) shaped(shape PlaneShape) *layer {
+	for i := len(f.layers) - 1; i >= 0; i-- {
+		if l := &f.layers[i]; len(l.blocks) == shape.Blocks && l.capacity == shape.Capacity {
+			return l
+		}
+	}
+	return nil
+}
+
+func (f *sliced) Inject(plane int, shape PlaneShape, from int, bits []byte) {
+	bs := f.shaped(shape).blocks[from:]
 	for i := range len(bits) / PlaneBlockBytes {
 		b, in := &bs[i], bits[i*PlaneBlockBytes:][:PlaneBlockBytes]
 		for j, v := range in {
@@ -89,9 +115,4 @@ func (f *sliced) Inject(plane, from int, bits []byte) {
 		}
 	}
 	runtime.KeepAlive(f)
-}
-
-func (f *sliced) Injected(plane int, keys uint64) {
-	l := f.active()
-	l.adds[plane] = min(l.adds[plane]+keys, l.capacity)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,12 +44,11 @@ func loadPlane(file []byte, f Planar, plane int) (Planar, error) {
 	if f == nil {
 		f = NewShaped(Options{BitsPerKey: 13}, r.Shape)
 	}
-	err = r.Each(func(from int, bits []byte) error {
-		f.Inject(plane, from, bits)
+	f.Restore(plane, r.Shape)
+	return f, r.Each(func(from int, bits []byte) error {
+		f.Inject(plane, r.Shape, from, bits)
 		return nil
 	})
-	f.Injected(plane, r.Shape.Keys)
-	return f, err
 }
 
 // TestPlane: planes that were taken out of one filter and put into another, whichever they are there, answer as before, and
@@ -97,6 +97,37 @@ func TestPlane(t *testing.T) {
 	}
 }
 
+// TestPlanesOfSeveralShapes: each goes into a layer of its own shape, as it was.
+func TestPlanesOfSeveralShapes(t *testing.T) {
+	var g Planar
+	sets := make([][]Hash, 3)
+	for p, n := range []int{1000, 3000, 1000} {
+		f := NewSliced(Options{BitsPerKey: 13, MinKeys: uint64(n)}).(Planar)
+		sets[p] = randomHashes(n, uint64(p))
+		for _, h := range sets[p] {
+			f.Add(h, 0)
+		}
+		var err error
+		g, err = loadPlane(savePlane(t, f, 0, ""), g, p)
+		require.NoError(t, err)
+	}
+	require.Len(t, g.(*sliced).layers, 2)
+	for p, hs := range sets {
+		require.EqualValues(t, len(hs), g.Count(p))
+		for _, h := range hs {
+			require.True(t, g.Test(h).Has(p))
+		}
+	}
+	for p := range sets {
+		for !g.ClearSome(p, 1<<20) {
+		}
+	}
+	for _, h := range sets[1] {
+		require.Zero(t, g.Test(h))
+	}
+	require.Len(t, g.(*sliced).layers, 1)
+}
+
 // TestPlaneNotWhole: a plane in several layers, one being cleared or gathered, and an empty one cannot be taken out.
 func TestPlaneNotWhole(t *testing.T) {
 	f := NewSliced(Options{BitsPerKey: 13, MinKeys: 1000}).(Planar)
@@ -142,6 +173,28 @@ func TestPlaneFileTrustsNothing(t *testing.T) {
 	}
 	_, err = loadPlane(append(bytes.Clone(file), 0), nil, 0)
 	require.ErrorAs(t, err, &corrupt)
+}
+
+// TestPlaneGolden: the format, and which slots a key has, are a promise.
+func TestPlaneGolden(t *testing.T) {
+	f := NewSliced(Options{BitsPerKey: 13, MinKeys: 20}).(Planar)
+	hs := randomHashes(20, 7)
+	for _, h := range hs {
+		f.Add(h, 5)
+	}
+	const path = "testdata/plane.v1.golden"
+	file := savePlane(t, f, 5, "golden")
+	if *update {
+		require.NoError(t, os.WriteFile(path, file, 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, want, file)
+	g, err := loadPlane(want, nil, 2)
+	require.NoError(t, err)
+	for _, h := range hs {
+		require.Equal(t, Mask(1<<2), g.Test(h))
+	}
 }
 
 // TestSavePlaneErrors: of the writer, of the caller, and of a caller who gives too much.

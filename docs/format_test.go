@@ -261,6 +261,7 @@ func TestFormatConstants(t *testing.T) {
 		{"../wal/format.go", `formatVersion += (\d+)`, "| log segment | bytes 8 to 11, magic `noechoWL` | %s |"},
 		{"../wal/encoder.go", `payloadVersion += (\d+)`, "| frame payload | first 4 bytes | %s |"},
 		{"../bloom/save.go", `formatVersion = (\d+)`, "| saved filter | bytes 8 and 9, magic `NOECHOBF` | %s |"},
+		{"../bloom/plane_file.go", `planeVersion += (\d+)`, "| kept plane | bytes 8 and 9, magic `NOECHOPL` | %s |"},
 		{"../internal/index/options.go", `formatVersion = pebble\.(\w+)`, "`%s`"},
 		{"../internal/index/schema.go", `KeySchemaName = "([a-z0-9.]+)"`, "| blocks of the index | key schema of each sstable | `%s` |"},
 		{"../wal/format.go", `MaxFrame = (\d+) << 20`, "at most %s MiB"},

@@ -118,7 +118,8 @@ func (s *shard) empties(b *bucket) {
 	s.e.keys.Add(-int64(b.keys))
 	b.keys = 0
 	if b.stored {
-		s.drops = append(s.drops, dropRange{from: b.num, to: b.num + 1})
+		s.drops = append(s.drops, dropRange{from: b.num, to: b.num + 1, plane: b.kept})
+		b.kept = false
 		s.trail.cache = nil
 		b.stored, b.cold = false, false
 		b.second = nil // it may have marks that are gone, and no more

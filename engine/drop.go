@@ -55,6 +55,10 @@ func (e *Engine) Drop(topic string, partition int32) error {
 	s.discard()
 	s.mu.Unlock()
 	s.stopGather()
+	s.stopKeep()
+	if err := e.sweepPlanesOf(s.id); err != nil {
+		return err
+	}
 	e.wakeRoom()
 	e.wake() // there is room now: OnFull=Fail may let records in again
 	return nil

@@ -133,7 +133,10 @@ func (e *Engine) open() error {
 	if err := e.loadShards(); err != nil {
 		return err
 	}
-	return e.recover()
+	if err := e.recover(); err != nil {
+		return err
+	}
+	return e.sweepPlanes()
 }
 
 // openHeader reads the header, or writes one where the directory is new.
@@ -280,6 +283,7 @@ func (e *Engine) Close() error {
 	for _, s := range e.shards() {
 		s.stopRebuild()
 		s.stopGather()
+		s.stopKeep()
 	}
 	var err error
 	if p := e.poison.Load(); p != nil {

@@ -19,6 +19,12 @@ func CheckIndex(fs vfs.FS, dir string) error {
 	return x.Check()
 }
 
+// Kept makes an engine keep the plane of every bucket that has ended.
+func Kept(o Options) Options {
+	o.leastKept = 1
+	return o
+}
+
 // Ahead makes an engine do its lookups ahead once it has done one.
 func Ahead(o Options) Options {
 	o.slow = 1

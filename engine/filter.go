@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/errors/oserror"
 
 	"noecho/bloom"
-	"noecho/internal/index"
 )
 
 // filterDir holds one file a partition, written when the store is closed.
@@ -163,7 +163,7 @@ func (s *shard) saveFilter() error {
 	})
 }
 
-// rebuild is a background scan of the index that fills a filter of its own.
+// rebuild fills a filter of its own in the background: from the planes that were kept, and the index.
 type rebuild struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -171,27 +171,26 @@ type rebuild struct {
 
 // startRebuild: called with mu held.
 func (s *shard) startRebuild() {
-	planes := make(map[int64]int, len(s.buckets))
-	f := s.e.newFilter()
+	var rs []refill
 	for i := range s.buckets {
 		if b := &s.buckets[i]; b.cold {
-			f.Open(b.plane(), b.keys)
-			planes[b.num] = b.plane()
+			rs = append(rs, refill{num: b.num, plane: b.plane(), keys: b.keys, kept: b.kept})
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rebuild{cancel: cancel, done: make(chan struct{})}
 	s.rebuild = r
-	from, to := s.buckets[0].num, s.current().num+1
 	go func() {
 		defer close(r.done)
 		defer cancel()
-		err := s.e.index.Scan(ctx, s.id, uint64(from), uint64(to), func(num uint64, e index.Entry) error {
-			if plane, alive := planes[int64(num)]; alive {
-				f.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, plane)
+		f := s.newRefilled(rs)
+		var err error
+		began, fromFiles := time.Now(), 0
+		for i := 0; i < len(rs) && err == nil; i++ {
+			if rs[i].kept, err = s.refillFrom(ctx, f, rs[i]); rs[i].kept {
+				fromFiles++
 			}
-			return nil
-		})
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.rebuild = nil
@@ -201,6 +200,13 @@ func (s *shard) startRebuild() {
 			}
 			return
 		}
+		for _, r := range rs {
+			if b := s.find(r.num); b != nil {
+				b.kept = r.kept // one that is no good is written anew
+			}
+		}
+		s.e.logger.Info("filter rebuilt", "topic", s.topic, "partition", s.partition, "buckets", len(rs), "from_files", fromFiles,
+			"took", time.Since(began).Round(time.Millisecond))
 		s.rebuilt = f
 		s.e.sow()
 	}()

@@ -16,10 +16,10 @@ import (
 
 // testOptions are small in everything, so that seals, evictions, segments and lookups in the index really happen.
 func testOptions(fs *testutil.FS) engine.Options {
-	return engine.Options{
+	return engine.Kept(engine.Options{
 		Window: 600 * time.Millisecond, Buckets: 6, MaxClockLead: -1, FS: fs,
 		MemoryBytes: 2 << 20, CacheBytes: 1 << 20, SegmentBytes: 16 << 10, Trail: true,
-	}
+	})
 }
 
 // store is an engine under test with one partition.

@@ -116,9 +116,12 @@ func writeHeader(fs vfs.FS, dir string, h header) error {
 	})
 }
 
+// tmpSuffix is what a file is called until it is whole.
+const tmpSuffix = ".tmp"
+
 // writeFile replaces dir/name atomically and durably.
 func writeFile(fs vfs.FS, dir, name string, write func(io.Writer) error) (err error) {
-	tmp, path := fs.PathJoin(dir, name+".tmp"), fs.PathJoin(dir, name)
+	tmp, path := fs.PathJoin(dir, name+tmpSuffix), fs.PathJoin(dir, name)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("engine: writing %s: %w", path, err)
@@ -135,6 +138,8 @@ func writeFile(fs vfs.FS, dir, name string, write func(io.Writer) error) (err er
 			return err
 		}
 	}
+	// A part at a time: a hundred megabytes that wait for the fsync would hold up those of the log.
+	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: 512 << 10})
 	err = write(f)
 	if err == nil {
 		err = f.Sync()

@@ -104,7 +104,7 @@ func (e *Engine) cutDrops(ctx context.Context) error {
 			// Neighbours that nothing alive lies between go in one cut.
 			d, n := drops[0], 1
 			for ; n < len(drops) && drops[n].from == d.to && drops[n].trail == d.trail; n++ {
-				d.to = drops[n].to
+				d.to, d.plane = drops[n].to, d.plane || drops[n].plane
 			}
 			drop := e.index.DropBuckets
 			if d.trail {
@@ -115,6 +115,9 @@ func (e *Engine) cutDrops(ctx context.Context) error {
 				s.drops = append(drops, s.drops...)
 				s.mu.Unlock()
 				return err
+			}
+			if d.plane {
+				e.removePlanes(s.id, d.from, d.to)
 			}
 			drops = drops[n:]
 		}

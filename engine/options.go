@@ -97,8 +97,9 @@ type Options struct {
 	// Now is the machine's clock, used for MaxClockLead only; nil: time.Now.
 	Now func() time.Time
 
-	maxHot int           // sealed tables a partition keeps readable; tests set it to evict at once
-	slow   time.Duration // the mean time of lookups from which on they are done ahead; tests set it to do so always
+	maxHot    int           // sealed tables a partition keeps readable; tests set it to evict at once
+	leastKept int           // keys from which on a bucket's plane is kept; tests have none as small
+	slow      time.Duration // the mean time of lookups from which on they are done ahead; tests set it to do so always
 }
 
 // Events are called synchronously from the goroutine where they happen, some with locks held: return at once and do not
@@ -169,6 +170,9 @@ func (o Options) withDefaults() Options {
 	def(&o.WALBytes, 4*o.SegmentBytes)
 	if o.maxHot == 0 {
 		o.maxHot = maxHotTables
+	}
+	if o.leastKept == 0 {
+		o.leastKept = leastKept
 	}
 	if o.slow == 0 {
 		o.slow = slowLookup

@@ -70,7 +70,7 @@ func (s *shard) tend() bool {
 		if plan.table != nil {
 			s.plantSome(plan.table, plan.plane)
 		} else {
-			more = s.clearSome() || s.gatherSome() || s.dropSecond()
+			more = s.clearSome() || s.gatherSome() || s.dropSecond() || s.keepSome()
 		}
 		s.mu.Unlock()
 		return more

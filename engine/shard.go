@@ -57,6 +57,7 @@ type shard struct {
 	rebuild  *rebuild     // the background rebuild, nil when there is none
 	rebuilt  bloom.Filter // what it brought, until the planter adopts it
 	gather   *gathering   // the planter's, nil when there is none
+	keeping  *keeping     // likewise
 
 	// Tables. active holds marks of the current bucket only; frozen ones hang on their bucket, newest last.
 	active    *table
@@ -115,6 +116,7 @@ type bucket struct {
 	scattered bool       // its part of the filter cannot be gathered
 	scarred   bool       // its trail is not to be read: see scar
 	cold      bool       // the index holds marks of it that no table holds
+	kept      bool       // its plane is in a file, or is being written there
 	stored    bool       // the index holds, or is about to hold, something of it: must be excised when it dies
 	tables    []*table
 
@@ -130,6 +132,7 @@ func (b *bucket) plane() int { return bits.TrailingZeros8(uint8(b.bit)) }
 type dropRange struct {
 	from, to int64
 	trail    bool // only their trails go
+	plane    bool // their planes were kept, or may have been
 }
 
 func newShard(e *Engine, id uint32, topic string, partition int32) *shard {
