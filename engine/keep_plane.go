@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -168,11 +169,12 @@ func (s *shard) endKeep(k *keeping) {
 		// It died while its file was written, and was not known to have one.
 		s.drops = append(s.drops, dropRange{from: k.bucket, to: k.bucket + 1, plane: true})
 		s.e.wake()
-	case k.err != nil && b != nil && k.at == k.shape.Blocks:
+	case b != nil && errors.Is(k.err, context.Canceled):
+		b.kept = false // given up because the filter changed: once more
+	case k.err != nil && b != nil:
+		// Not once more: a disk that is full stays full, and this is worth no retries. The next bucket is tried.
 		s.e.logger.Warn("a bucket's part of the filter could not be kept: after a crash it is read from the index", "topic", s.topic,
 			"partition", s.partition, "bucket", k.bucket, "err", k.err)
-	case k.err != nil && b != nil:
-		b.kept = false // given up because the filter changed: once more
 	}
 }
 

@@ -209,3 +209,31 @@ func edit(t *testing.T, fs vfs.FS, path string, change func([]byte) []byte) {
 	}
 	write(t, fs, path, change(old))
 }
+
+// TestPlaneThatCannotBeWritten: it is said once a bucket, nothing else is kept up by it, and nothing is left behind.
+func TestPlaneThatCannotBeWritten(t *testing.T) {
+	for _, op := range []string{"create", "write", "sync", "rename"} {
+		t.Run(op, func(t *testing.T) {
+			s, j := keptStore(t, func(o *engine.Options) {
+				o.FS.(*testutil.FS).OnOp(func(_ int, what string) error {
+					if strings.HasPrefix(what, op) && strings.Contains(what, ".plane") {
+						return errInjected
+					}
+					return nil
+				})
+			})
+			said := 0
+			s.eventually("not said", func() bool {
+				said += strings.Count(j.take(), "could not be kept")
+				return said == 3
+			})
+			s.knowsAll(4 * keptKeys)
+			require.NotContains(t, j.take(), "could not be kept")
+			s.fs.OnOp(nil)
+			require.Empty(t, planeFiles(t, s.fs))
+			s.crash(100, 1)
+			s.knowsAll(9 * keptKeys)
+			require.Contains(t, j.take(), "from_files=0")
+		})
+	}
+}
