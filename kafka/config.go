@@ -123,6 +123,13 @@ func (c *RelayConfig) adopt(m *memberConfig) {
 	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger
 }
 
+// Validate checks what NewRelay does, all at once, but for what takes the Engine: that it is there, and has a Seed where there is a
+// changelog. The error is a *ConfigError or ErrSameTopic. It changes nothing and asks nobody.
+func (c RelayConfig) Validate() error {
+	c.ensureDefaults("any") // the engine's id makes the member's name
+	return c.validate()
+}
+
 // validate collects every violation.
 func (c *RelayConfig) validate() error {
 	var problems []string
@@ -133,6 +140,7 @@ func (c *RelayConfig) validate() error {
 	}
 	m := c.member()
 	problems = append(problems, m.problems()...)
+	problems = append(problems, changelogProblems(c.ChangelogTopic, c.Input, c.Output, c.DuplicatesTopic)...)
 	problems = append(problems, tooSmall([]least{{"settle_wait", int64(c.SettleWait), 1}, {"batch_bytes", int64(c.BatchBytes), 1}})...)
 	if c.InstanceID == "" {
 		problems = append(problems, "instance_id is missing: without a store there is none to take")

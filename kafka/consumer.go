@@ -41,7 +41,7 @@ func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
 	if err := cfg.validate(&m); err != nil {
 		return nil, err
 	}
-	if err := validateChangelog(cfg.ChangelogTopic, s, cfg.Topic, cfg.DeadLetterTopic); err != nil {
+	if err := checkSeed(cfg.ChangelogTopic, s); err != nil {
 		return nil, err
 	}
 	c := &Consumer{cfg: cfg}

@@ -160,6 +160,7 @@ func (c *ConsumerConfig) validate(m *memberConfig) error {
 		problems = append(problems, fmt.Sprintf("on_error %q is none of stop, skip, dead-letter", string(c.OnError)))
 	}
 	problems = append(problems, m.problems()...)
+	problems = append(problems, changelogProblems(c.ChangelogTopic, c.Topic, c.DeadLetterTopic)...)
 	problems = append(problems, tooSmall([]least{
 		{"batch_records", int64(c.BatchRecords), 1},
 		{"batch_bytes", int64(c.BatchBytes), 1},

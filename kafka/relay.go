@@ -46,7 +46,7 @@ func newRelay(cfg RelayConfig, s store) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if err := validateChangelog(cfg.ChangelogTopic, s, cfg.Input, cfg.Output, cfg.DuplicatesTopic); err != nil {
+	if err := checkSeed(cfg.ChangelogTopic, s); err != nil {
 		return nil, err
 	}
 	compressor, err := kgo.DefaultCompressor(slices.Clone(cfg.Compression)...)
