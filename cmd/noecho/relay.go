@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -114,17 +115,17 @@ func engineOptions(c *config.Loaded, log *slog.Logger, events engine.Events) eng
 }
 
 func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logger) (*kafka.Relay, error) {
-	key, err := kafka.ParseKey(c.Key)
+	cfg, err := c.Relay()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return kafka.NewRelay(kafka.RelayConfig{
-		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
-		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
-		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
-		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
-		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, Logger: log,
-	})
+	cfg.Engine, cfg.Client, cfg.InstanceID, cfg.Logger = s.engine, client, s.instanceID, log
+	r, err := kafka.NewRelay(cfg)
+	var mistakes *kafka.ConfigError
+	if errors.As(err, &mistakes) {
+		return nil, usageError{err} // a rule that takes the store to know
+	}
+	return r, err
 }
 
 // serve starts the metrics server, unless it is off, and returns what stops it.
