@@ -154,7 +154,7 @@ func serveAdmin(ctx context.Context, c *config.Loaded, log *slog.Logger, r *kafk
 	}
 	s, err := httpd.StartAdmin(c.AdminAddr, admin.Handler(admin.Options{
 		Relay: r, Addr: c.AdminAddr, Log: log, Ready: func() error { return h.ready(ctx) },
-		About: admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group},
+		About: about(c),
 	}), log)
 	if err != nil {
 		return nil, err
@@ -164,6 +164,15 @@ func serveAdmin(ctx context.Context, c *config.Loaded, log *slog.Logger, r *kafk
 		log.Warn("the admin endpoint can be reached from other machines, and has no login: whoever reaches it can let duplicates through", "addr", s.Addr())
 	}
 	return closing(s, log), nil
+}
+
+// about is what a status says of the settings.
+func about(c *config.Loaded) admin.Status {
+	s := admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group, Fencing: c.Fencing}
+	if c.ChangelogTopic != "" {
+		s.Changelog = &admin.Changelog{Topic: c.ChangelogTopic, Standby: c.Standby}
+	}
+	return s
 }
 
 func closing(s *httpd.Server, log *slog.Logger) func() {
