@@ -25,7 +25,7 @@ import (
 // A bound by time needs timestamps. Where the records before the start have none, nothing is left out. A single record that is stamped
 // too young lets it begin earlier than asked for, and never later.
 //
-// With a changelog that is read first, whole: the bound is of what is read from the input after it.
+// With a changelog that is read first, one window of it: all of this is of what is then read from the input.
 type LearnFrom string
 
 const (

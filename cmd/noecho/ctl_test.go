@@ -175,6 +175,48 @@ FOLLOWED  KNOWN  LAG  WARM
 `, b.String())
 }
 
+// TestCtlStandby: two processes, each the standby of the other. Each says what it follows, and both say what the changelog has got.
+func TestCtlStandby(t *testing.T) {
+	t.Setenv("NOECHO_HASH_SEED", strings.Repeat("0f", 16))
+	w := newWorld(t)
+	require.NoError(t, w.CreateTopic("marks", testPartitions, nil))
+	var addrs []string
+	for _, dir := range []string{w.dir, t.TempDir()} {
+		p := w.run("--admin-addr", "127.0.0.1:0", "--changelog-topic", "marks", "--standby", "--data-dir", dir)
+		addrs = append(addrs, p.says(`"msg":"serving the admin endpoint","addr":"([^"]+)"`)[1])
+	}
+	status := func(addr string) (s admin.Status) {
+		t.Helper()
+		code, stdout, stderr := call("ctl", "status", "--json", "--addr", addr)
+		require.Equal(t, exitOK, code, stderr)
+		require.NoError(t, json.Unmarshal([]byte(stdout), &s))
+		return s
+	}
+	for _, addr := range addrs {
+		until(t, "one each", func() bool { return len(status(addr).Partitions) == 1 && status(addr).Ready })
+	}
+	w.produce(numbered(0, 100)...)
+	w.drained()
+	for i, addr := range addrs {
+		var s admin.Status
+		until(t, "the standby is warm", func() bool {
+			s = status(addr)
+			return len(s.Changelog.Followed) == 1 && s.Changelog.Followed[0].Warm && s.Changelog.Pending == 0
+		})
+		owner := status(addrs[1-i])
+		require.Equal(t, owner.Partitions[0].Partition, s.Changelog.Followed[0].Partition)
+		require.Equal(t, owner.Partitions[0].Next, s.Changelog.Followed[0].Known)
+		require.Equal(t, "marks", s.Changelog.Topic)
+		require.True(t, s.Changelog.Standby)
+		require.True(t, s.LeaseHeld)
+		require.Positive(t, s.Changelog.Records)
+		require.Equal(t, s.Records.Unique, s.Changelog.Marks)
+		_, stdout, _ := call("ctl", "status", "--addr", addr)
+		require.Regexp(t, `(?m)^standby +follows 1 partitions, 1 warm$`, stdout)
+		require.Regexp(t, fmt.Sprintf(`(?m)^%d +%d +0 +yes$`, s.Changelog.Followed[0].Partition, s.Changelog.Followed[0].Known), stdout)
+	}
+}
+
 // TestRunInBypassWithoutAStore: a store that is damaged stops noecho, but not with the kill switch on.
 func TestRunInBypassWithoutAStore(t *testing.T) {
 	w := newWorld(t)

@@ -238,6 +238,9 @@ func (v validator) service() {
 	}
 	v.listener("metrics_addr", v.MetricsAddr, 9464)
 	v.listener("admin_addr", v.AdminAddr, 9465)
+	if _, port, _ := net.SplitHostPort(v.AdminAddr); v.AdminAddr == v.MetricsAddr && port != "0" && v.AdminAddr != Off {
+		v.fail("admin_addr", "is that of metrics_addr; it changes things, so give it a port of its own, like 127.0.0.1:9465")
+	}
 }
 
 func (v validator) listener(setting, addr string, usual int) {

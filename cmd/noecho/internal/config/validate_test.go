@@ -176,6 +176,7 @@ func TestStoreAndServiceViolations(t *testing.T) {
 	f("segment_bytes is 2Gi; choose 4Ki to 1Gi, or 0 for the usual size", "--segment-bytes=2Gi")
 	f(`admin_addr is "9465"; write host:port like 127.0.0.1:9465, :9465 for all interfaces, or off`, "--admin-addr=9465")
 	f(`metrics_addr is "9464"; write host:port like 127.0.0.1:9464, :9464 for all interfaces, or off`, "--metrics-addr=9464")
+	f("admin_addr is that of metrics_addr; it changes things, so give it a port of its own", "--admin-addr=127.0.0.1:9464")
 	f("pprof is on, but metrics_addr is off", "--metrics-addr=off", "--pprof")
 	f(`log_level is "loud"; choose debug, info, warn or error`, "--log-level=loud")
 	f(`log_format is "xml"; choose text or json`, "--log-format=xml")
