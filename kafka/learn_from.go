@@ -164,9 +164,11 @@ func (b *learnBound) lookFor(ctx context.Context, t *tailReader, part int32, end
 	case since <= 0 || at < 0:
 		return 0, 0, nil
 	}
-	offset, err = t.firstAt(ctx, part, since)
-	if offset < 0 { // nothing is as young
+	if offset, err = t.firstAt(ctx, part, since); offset < 0 { // nothing is as young
 		offset = end
+	}
+	if since > at { // it is in the future of the stream, and no time to write into the changelog: brokers refuse what is far ahead of their clocks
+		return offset, math.MaxInt64, err
 	}
 	return offset, since, err
 }

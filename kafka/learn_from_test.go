@@ -221,6 +221,27 @@ func TestLearnFromAndAChangelog(t *testing.T) {
 	w.requireClean()
 }
 
+// TestLearnFromBeyondTheEndAndAChangelog: a bound in the future is not written into the changelog as a time, where a broker would refuse it; and
+// what was left out is a hole there.
+func TestLearnFromBeyondTheEndAndAChangelog(t *testing.T) {
+	w := changelogWorld(t, 1)
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"))
+	w.run(withoutChangelog)
+	w.fs = testutil.NewFS()
+	w.feed(rec(0, "c", "1"))
+	stats := w.run(learnFrom("2100-01-01T00:00:00Z"))
+	require.EqualValues(t, 1, stats.Missing.Bounded)
+	told := w.read(testLog)[0]
+	require.NotEmpty(t, told)
+	for _, r := range told {
+		require.Equal(t, w.fed[0][2].Timestamp.UnixMilli(), r.Timestamp.UnixMilli())
+	}
+	w.fs = testutil.NewFS()
+	w.feed(w.again(0)...)
+	require.EqualValues(t, 3, w.run(nil).Learned)
+	w.requireClean()
+}
+
 // TestLearnFromAndScopeTopic: what the output has is taken in before any partition goes on, whatever the bound.
 func TestLearnFromAndScopeTopic(t *testing.T) {
 	w := newWorld(t, 2)
