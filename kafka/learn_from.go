@@ -135,8 +135,8 @@ type beginning struct {
 }
 
 func (l *learning) begin(from, target int64, why LearnReason) {
+	l.target.Store(target) // first: what is left is never negative
 	l.at.Store(from)
-	l.target.Store(target)
 	l.began.Store(&beginning{from, why})
 }
 

@@ -242,6 +242,33 @@ func TestLearnFromBeyondTheEndAndAChangelog(t *testing.T) {
 	w.requireClean()
 }
 
+// TestLearnFromHoleGrowsOld: what a bound by time has left out is known to be older than that, so a window later the changelog is enough. Of
+// what a bound by offset left out nobody knows how old it is, and the input has to tell.
+func TestLearnFromHoleGrowsOld(t *testing.T) {
+	for bound, want := range map[LearnFrom]bool{"20m": true, "-21": false} {
+		w := changelogWorld(t, 1)
+		w.window = time.Hour
+		feed := func(from, to int64) {
+			for i := from; i < to; i++ {
+				r := rec(0, fmt.Sprint(i), "v")
+				r.Timestamp = time.UnixMilli(1_700_000_400_000/600_000*600_000 + i*60_000)
+				w.feed(r)
+			}
+		}
+		feed(0, 100)
+		w.run(withoutChangelog)
+		w.fs = testutil.NewFS()
+		l := w.start(nil, learnFrom(bound))
+		w.eventually("a start", func() bool { return l.relay.Stats().Learned == 21 })
+		feed(100, 200)
+		l.settle()
+		l.stop()
+		w.fs = testutil.NewFS()
+		stats := w.run(nil)
+		require.Equal(t, want, stats.Learned == 0, "%s: %d learned from the input", bound, stats.Learned)
+	}
+}
+
 // TestLearnFromAndScopeTopic: what the output has is taken in before any partition goes on, whatever the bound.
 func TestLearnFromAndScopeTopic(t *testing.T) {
 	w := newWorld(t, 2)
