@@ -117,6 +117,13 @@ func (a *assignment) isDrained() bool {
 	return a.drained
 }
 
+// doneBelow returns the offset below which every original is done.
+func (a *assignment) doneBelow() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.task.doneLocked()
+}
+
 func (a *assignment) isKilled() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -86,12 +86,12 @@ func (m *member) pauseFetch(a *assignment) {
 	a.mu.Lock()
 	pause := a.full.Load() == crowded && !a.draining && !a.killed
 	if pause {
+		m.pauses.Add(1) // first: who sees a partition paused finds it counted
 		a.full.Store(paused)
 	}
 	a.mu.Unlock()
 	if pause {
 		m.cl.PauseFetchPartitions(map[string][]int32{m.cfg.Input: {a.part}})
-		m.pauses.Add(1)
 	}
 }
 

@@ -49,6 +49,7 @@ type changelog struct {
 type ChangelogStats struct {
 	Records, Bytes uint64 // acknowledged by the changelog
 	Marks          uint64 // in them: hashes of records that were taken in
+	Pending        int64  // marks that were taken in and are not acknowledged by it, now
 	Failures       uint64 // attempts that failed; the next commit tries again, and no offset is committed before
 	Restored       uint64 // marks taken in from it
 	Passed         uint64 // its records that could not be used: damaged, of another hash or topic, or behind a hole
@@ -86,8 +87,12 @@ func (m *member) changelogStats() ChangelogStats {
 	if c == nil {
 		return ChangelogStats{}
 	}
-	return ChangelogStats{Records: c.records.Load(), Bytes: c.bytes.Load(), Marks: c.marks.Load(), Failures: c.failures.Load(),
+	s := ChangelogStats{Records: c.records.Load(), Bytes: c.bytes.Load(), Marks: c.marks.Load(), Failures: c.failures.Load(),
 		Restored: c.restored.Load(), Passed: c.passed.Load()}
+	for _, a := range m.assignments() {
+		s.Pending += a.changes.pending()
+	}
+	return s
 }
 
 // writing is what one commit has to tell of a partition.

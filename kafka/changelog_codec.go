@@ -35,7 +35,8 @@ type pack struct {
 	part         int32
 	from, to     int64
 	// before is a time that the stream had not passed when from was the next to take in: all that lies below from was taken in by
-	// then. May be later than that, never earlier, but inside the same bucket. math.MaxInt64: the writer did not know all of it.
+	// then. May be later than that (inside the same bucket, or the time of a bound on learning), never earlier. math.MaxInt64: the writer
+	// did not know all of it.
 	before int64
 	time   int64 // the largest of marks; 0: there are none
 	marks  []told

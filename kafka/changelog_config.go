@@ -10,19 +10,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// validateChangelog checks the choice of a changelog, which must be none of the other topics.
-func validateChangelog(topic string, s store, others ...string) error {
-	if topic == "" {
+// changelogProblems checks the choice of a changelog, which must be none of the other topics.
+func changelogProblems(topic string, others ...string) []string {
+	if topic == "" || !slices.Contains(others, topic) {
 		return nil
 	}
-	if slices.Contains(others, topic) {
-		return &ConfigError{Problems: []string{fmt.Sprintf("changelog_topic is %q, which has another use; name a topic of its own", topic)}}
+	return []string{fmt.Sprintf("changelog_topic is %q, which has another use; name a topic of its own", topic)}
+}
+
+// checkSeed refuses a changelog of hashes that no other store can use.
+func checkSeed(topic string, s store) error {
+	if _, shared := s.HashID(); topic == "" || shared {
+		return nil
 	}
-	if _, shared := s.HashID(); !shared {
-		return &ConfigError{Problems: []string{"changelog_topic needs the engine's Seed (hash_seed): the changelog holds hashes, and a store that " +
-			"restores from it must have the same; a seed made with the store is lost with it. The one of an existing store is in its file NOECHO"}}
-	}
-	return nil
+	return &ConfigError{Problems: []string{"changelog_topic needs the engine's Seed (hash_seed): the changelog holds hashes, and a store that " +
+		"restores from it must have the same; a seed made with the store is lost with it. The one of an existing store is in its file NOECHO"}}
 }
 
 // checkChangelog is the changelog's part of Preflight.

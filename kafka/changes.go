@@ -89,6 +89,16 @@ func (c *changes) gapLocked(next int64) {
 	c.end = c.from
 }
 
+// pending returns how many marks wait for the changelog. nil: there is no changelog.
+func (c *changes) pending() int64 {
+	if c == nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int64(len(c.marks))
+}
+
 // crowded says whether there is no room for more. nil: there is no changelog.
 func (c *changes) crowded() bool {
 	if c == nil {

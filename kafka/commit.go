@@ -62,7 +62,7 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 			continue // one that was killed is about to go: release knows whether it may be committed
 		}
 		pos := a.stand()
-		pos.meta.clean = stopped && a.isDrained()
+		pos.meta.clean = stopped && a.isDrained() && pos.next == a.doneBelow()
 		if pos != a.last {
 			at[a.part] = pos
 			todo = append(todo, a)

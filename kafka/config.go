@@ -42,6 +42,7 @@ type RelayConfig struct {
 	Scope        Scope         // default: partition
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
+	LearnFrom    LearnFrom     // default: window
 	// ChangelogTopic, if set, takes what each commit took in, packed: hashes and offsets. A store that is missing some of it (a lost
 	// disk, another member) restores from there, and not from the input. It needs as many partitions as the input has, and the
 	// members' engines the same Seed. No offset is committed before it has the marks.
@@ -106,7 +107,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom,
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
@@ -117,10 +118,18 @@ func (c *RelayConfig) member() memberConfig {
 
 // adopt takes over what defaults have filled in.
 func (c *RelayConfig) adopt(m *memberConfig) {
-	c.InstanceID, c.Key, c.OnMissingKey, c.Scope, c.StartAt, c.Learn = m.InstanceID, m.Key, m.OnMissingKey, m.Scope, m.StartAt, m.Learn
+	c.InstanceID, c.Key, c.OnMissingKey, c.Scope = m.InstanceID, m.Key, m.OnMissingKey, m.Scope
+	c.StartAt, c.Learn, c.LearnFrom = m.StartAt, m.Learn, m.LearnFrom
 	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
 	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes
 	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger
+}
+
+// Validate checks what NewRelay does, all at once, but for what takes the Engine: that it is there, and has a Seed where there is a
+// changelog. The error is a *ConfigError or ErrSameTopic. It changes nothing and asks nobody.
+func (c RelayConfig) Validate() error {
+	c.ensureDefaults("any") // the engine's id makes the member's name
+	return c.validate()
 }
 
 // validate collects every violation.
@@ -133,6 +142,7 @@ func (c *RelayConfig) validate() error {
 	}
 	m := c.member()
 	problems = append(problems, m.problems()...)
+	problems = append(problems, changelogProblems(c.ChangelogTopic, c.Input, c.Output, c.DuplicatesTopic)...)
 	problems = append(problems, tooSmall([]least{{"settle_wait", int64(c.SettleWait), 1}, {"batch_bytes", int64(c.BatchBytes), 1}})...)
 	if c.InstanceID == "" {
 		problems = append(problems, "instance_id is missing: without a store there is none to take")

@@ -41,7 +41,7 @@ func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
 	if err := cfg.validate(&m); err != nil {
 		return nil, err
 	}
-	if err := validateChangelog(cfg.ChangelogTopic, s, cfg.Topic, cfg.DeadLetterTopic); err != nil {
+	if err := checkSeed(cfg.ChangelogTopic, s); err != nil {
 		return nil, err
 	}
 	c := &Consumer{cfg: cfg}
@@ -59,7 +59,11 @@ func newConsumer(cfg ConsumerConfig, s store) (*Consumer, error) {
 // sentence with the remedy: *BrokerError, *TopicError, *GroupError or *ScopeError. It writes nothing and takes at most 15 s.
 func (c *Consumer) Preflight(ctx context.Context) error {
 	return c.preflight(ctx, func(ctx context.Context, adm *kadm.Client) error {
-		if _, err := partitionsOf(ctx, adm, c.cfg.Topic, "create it, or name the topic to read"); err != nil {
+		n, err := partitionsOf(ctx, adm, c.cfg.Topic, "create it, or name the topic to read")
+		if err != nil {
+			return err
+		}
+		if err := c.checkLearnFrom(n); err != nil {
 			return err
 		}
 		if err := c.checkChangelog(ctx, adm); err != nil {

@@ -72,6 +72,7 @@ type ConsumerConfig struct {
 	Scope        Scope         // default: partition
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
+	LearnFrom    LearnFrom     // default: window
 	// ChangelogTopic, if set, takes what each commit took in, packed: hashes and offsets. A store that is missing some of it (a lost
 	// disk, another member) restores from there, and not from the input. It needs as many partitions as the input has, and the
 	// members' engines the same Seed. No offset is committed before it has the marks.
@@ -130,7 +131,7 @@ func (c *ConsumerConfig) ensureDefaults() {
 func (c *ConsumerConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom,
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
@@ -160,6 +161,7 @@ func (c *ConsumerConfig) validate(m *memberConfig) error {
 		problems = append(problems, fmt.Sprintf("on_error %q is none of stop, skip, dead-letter", string(c.OnError)))
 	}
 	problems = append(problems, m.problems()...)
+	problems = append(problems, changelogProblems(c.ChangelogTopic, c.Topic, c.DeadLetterTopic)...)
 	problems = append(problems, tooSmall([]least{
 		{"batch_records", int64(c.BatchRecords), 1},
 		{"batch_bytes", int64(c.BatchBytes), 1},

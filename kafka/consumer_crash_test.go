@@ -8,7 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
+
+	"noecho/internal/testutil"
 )
 
 // inHandler is a crash after the handler's work and before anybody knows of it.
@@ -94,9 +97,10 @@ func (w *world) expel() {
 	}
 }
 
-// requireHandled: of each key the first record that does not fail was handled, at least once, and no other.
+// requireHandled: of each key the first record that does not fail was handled, at least once, and no other; what came again was called so.
 func (w *world) requireHandled(b *book) {
 	w.t.Helper()
+	require.Empty(w.t, b.unaware)
 	for part := range w.parts {
 		require.Equal(w.t, w.firstGood(part, b), b.set(part), "partition %d", part)
 	}
@@ -153,4 +157,83 @@ func TestConsumerCrashesAtRandom(t *testing.T) {
 		w.liveConsumer(b, "", 0, 0, 0)
 		w.requireHandled(b)
 	})
+}
+
+// TestRedeliveredAfterACrash: what a handler may have seen before a crash is called so, also where the crash took the mark. What came in
+// later is not, and nothing is after an orderly stop.
+func TestRedeliveredAfterACrash(t *testing.T) {
+	w := newWorld(t, 1)
+	var l *life
+	var seen []string
+	note := func(_ context.Context, batch Batch) error {
+		for i, r := range batch.Records {
+			seen = append(seen, fmt.Sprintf("%s:%v", r.Value, batch.Redelivered(i)))
+		}
+		return nil
+	}
+	w.feed(rec(0, "a", "a"), rec(0, "b", "b"))
+	l = w.prepareConsumer(nil, func(ctx context.Context, batch Batch) error {
+		defer l.die(0, 1) // done, and not marked
+		return note(ctx, batch)
+	}, nil)
+	l.start()
+	<-l.dead
+	l.bury2()
+	require.Equal(t, "a:false", seen[0])
+
+	seen = nil
+	w.feed(&kgo.Record{Value: []byte("no key")}, rec(0, "a", "copy"))
+	l = w.consume(note, nil)
+	l.settle()
+	w.feed(rec(0, "c", "c"))
+	l.settle()
+	l.stop()
+	require.Equal(t, []string{"a:true", "b:true", "no key:true", "c:false"}, seen)
+
+	seen = nil
+	w.feed(rec(0, "d", "d"))
+	l = w.consume(note, nil)
+	l.settle()
+	l.stop()
+	require.Equal(t, []string{"d:false"}, seen)
+}
+
+// TestRedeliveredBehindAHeldOffset: in a rewind a record that is given up holds the offset. An orderly stop then leaves behind it what was
+// handled, and the next life must know, also when it has another disk.
+func TestRedeliveredBehindAHeldOffset(t *testing.T) {
+	w, b := newWorld(t, 1), newBook()
+	for i := range 10 {
+		w.feed(rec(0, fmt.Sprint(i), fmt.Sprint(i)))
+	}
+	edit := func(cfg *ConsumerConfig) { skipping(cfg); briefly(cfg); cfg.BatchRecords = 2 }
+	l := w.consume(newBook().handle, edit)
+	l.settle()
+	l.stop()
+	w.vacate()
+	w.reset(0, 0)
+	b.bad["0"] = true
+	entered, let := make(chan struct{}), make(chan struct{})
+	l = w.consume(func(ctx context.Context, batch Batch) error {
+		if batch.Records[0].Offset == 4 {
+			close(entered)
+			<-let
+		}
+		return b.handle(ctx, batch)
+	}, edit)
+	<-entered
+	l.cancel()
+	w.eventually("draining", func() bool { return l.c.Stats().Partitions[0].State == StateDraining })
+	close(let)
+	l.stop()
+	at, meta := w.committed(0)
+	require.Zero(t, at)
+	require.NotContains(t, meta, "clean")
+	require.Equal(t, []int64{1, 2, 3, 4, 5}, b.of(0))
+	w.vacate()
+	w.fs = testutil.NewFS()
+	l = w.consume(b.handle, edit)
+	l.settle()
+	l.stop()
+	require.Equal(t, []int64{1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6, 7, 8, 9}, b.of(0))
+	require.Empty(t, b.unaware)
 }

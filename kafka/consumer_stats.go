@@ -32,18 +32,23 @@ type ConsumerPartition struct {
 	Queued, QueuedBytes int64 // waiting for a verdict
 	Next                int64 // everything below is done
 	Committed           int64 // the offset Kafka last acknowledged; -1: none in this assignment
-	Lag                 int64 // from Next to the topic's end as of the last fetch; -1: not known yet
+	Learning
+	Lag int64 // from Next to the topic's end as of the last fetch; -1: not known yet
 }
 
 // ConsumerStats is a snapshot of a Consumer.
 type ConsumerStats struct {
-	Partitions     []ConsumerPartition // ascending
-	Unconfirmed    bool                // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
-	CommitFailures int64               // offset commits that Kafka did not acknowledge; the next one makes good
-	Commits        int64               // offset commits sent
-	Pauses         int64               // times a partition's fetching was paused
+	Partitions []ConsumerPartition // ascending
+	// LeaseHeld says whether the group's coordinator has confirmed this member within about a session, so that nobody else can have its partitions.
+	LeaseHeld      bool
+	Unconfirmed    bool    // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
+	CommitFailures int64   // offset commits that Kafka did not acknowledge; the next one makes good
+	Commits        int64   // offset commits sent
+	Pauses         int64   // times a partition's fetching was paused
+	Learned        uint64  // records taken in again because the store was missing them, of all partitions
+	Missing        Missing // what was found missing at assignments
 	Changelog      ChangelogStats
-	Standby        []StandbyPartition // followed partitions, in no order
+	Standby        []StandbyPartition // partitions that this member follows, ascending
 	// Totals of all partitions since NewConsumer, also of those no longer assigned.
 	Totals ConsumerTotals
 }
@@ -63,7 +68,8 @@ func (s *ConsumerStats) Ready() bool {
 
 // Stats returns a snapshot.
 func (c *Consumer) Stats() ConsumerStats {
-	s := ConsumerStats{Commits: c.commits.Load(), CommitFailures: c.commitFailures.Load(), Pauses: c.pauses.Load(), Changelog: c.changelogStats(), Standby: c.standbyStats()}
+	s := ConsumerStats{Commits: c.commits.Load(), CommitFailures: c.commitFailures.Load(), Pauses: c.pauses.Load(),
+		Learned: c.learner.records.Load(), Missing: c.missing.snapshot(), Changelog: c.changelogStats(), Standby: c.standbyStats()}
 	c.mu.Lock()
 	s.Totals = c.totals
 	tasks := make([]*handling, 0, len(c.mu.assigned))
@@ -76,7 +82,8 @@ func (c *Consumer) Stats() ConsumerStats {
 	for _, h := range tasks {
 		s.Partitions = append(s.Partitions, h.stats())
 	}
-	s.Unconfirmed = len(s.Partitions) > 0 && !c.lease.holds()
+	s.LeaseHeld = c.lease.holds()
+	s.Unconfirmed = len(s.Partitions) > 0 && !s.LeaseHeld
 	slices.SortFunc(s.Partitions, func(a, b ConsumerPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s
 }
@@ -86,7 +93,7 @@ func (h *handling) stats() ConsumerPartition {
 	h.count.addTo(&t)
 	g := h.gauges()
 	return ConsumerPartition{Partition: h.part, State: g.state, Paused: g.paused, ConsumerTotals: t,
-		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag}
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag, Learning: h.learning.snapshot()}
 }
 
 // verdictCount counts the verdicts of a chunk.

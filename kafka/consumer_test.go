@@ -23,9 +23,14 @@ type book struct {
 	mu   sync.Mutex
 	done map[int32][]int64 // offsets, in the order they were handled
 	bad  map[string]bool   // values that fail
+
+	before  map[string]bool // what was handled, as topic/partition/offset
+	unaware []string        // what was handled before, and was not called redelivered
 }
 
-func newBook() *book { return &book{done: map[int32][]int64{}, bad: map[string]bool{}} }
+func newBook() *book {
+	return &book{done: map[int32][]int64{}, bad: map[string]bool{}, before: map[string]bool{}}
+}
 
 var errBad = errors.New("bad record")
 
@@ -39,6 +44,11 @@ func (b *book) handle(_ context.Context, batch Batch) error {
 			continue
 		}
 		b.done[batch.Partition] = append(b.done[batch.Partition], r.Offset)
+		at := fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset)
+		if b.before[at] && !batch.Redelivered(i) {
+			b.unaware = append(b.unaware, at)
+		}
+		b.before[at] = true
 	}
 	return failed.Err()
 }

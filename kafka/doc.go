@@ -88,8 +88,8 @@
 // # Where state is missing
 //
 // Where the store knows less of a partition than lies below its start (a lost disk, another store had it meanwhile), the
-// assignment's goroutine learns it from the input before it is ready: see learn, and Learn for what counts as handled. At most one
-// window is read, and only what is committed. A start below the coverage's end is a rewind, and learns nothing; nothing is
+// assignment's goroutine learns it from the input before it is ready: see learn, Learn for what counts as handled, and LearnFrom for how far
+// back it goes: one window, unless told otherwise. Only what is committed is read. A start below the coverage's end is a rewind, and learns nothing; nothing is
 // learned backwards, below where the coverage starts.
 //
 // With a changelog the marks come from there (replay), and from the input only what lies behind a hole in it. See changelog.go for what is

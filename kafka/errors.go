@@ -19,7 +19,8 @@ func (e *KeySpecError) Error() string {
 	return fmt.Sprintf("kafka: key %q: part %q: %s; a key is one or more of payload, key, value, header:NAME, json:PATH, joined with +", e.Spec, e.Part, e.Reason)
 }
 
-// ConfigError holds every violation found in a RelayConfig or ConsumerConfig, one sentence each.
+// ConfigError holds every violation found in a RelayConfig or ConsumerConfig, one sentence each, which begins with the name of a setting
+// (as the fields are called, but on_duplicate for OnDuplicate).
 type ConfigError struct{ Problems []string }
 
 func (e *ConfigError) Error() string { return "kafka: config: " + strings.Join(e.Problems, "; ") }

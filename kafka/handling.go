@@ -21,8 +21,15 @@ type Batch struct {
 	again []bool // parallel to Records
 }
 
-// Redelivered says whether Records[i] was taken in before: after a crash, a rebalance or an operator's rewind. It may have
-// been handled then. Records without a key are not known, and never called so.
+// Redelivered says whether Records[i] may have been handled before this member was given the partition. False is certain, true is not:
+//
+//   - It is true for what the store had taken in before: in an operator's rewind, after a crash that left the mark.
+//   - A crash also takes away the marks since the last commit, and then nothing tells how far the handler had come. So where whoever had
+//     the partition before did not stop cleanly, or an operator has set the offset, it is true for all that the topic held
+//     when the partition was assigned: with a backlog, for all of that.
+//
+// What it does not see: a message that was handled as another record, of which it is a copy; and a past of which both the group's offsets
+// and the store are gone. For what is tried again in this life see Attempt.
 func (b *Batch) Redelivered(i int) bool { return b.again[i] }
 
 // handling hands the records of one assigned partition to the handler: the consumer's task.
@@ -36,7 +43,7 @@ type handling struct {
 
 	// Owned by run. passed, again and causes are parallel.
 	passed []*kgo.Record // to be handled now
-	again  []bool        // which of them were taken in before
+	again  []bool        // which of them may have been handled before: see Batch.Redelivered
 	causes []error       // why each failed; as long as passed after a failure only
 	orphan map[string]int64
 	// orphan holds the keys that were given up and have no new owner yet, with the offset from which on a copy may become it:
@@ -125,6 +132,7 @@ func (h *handling) work(chunk []*kgo.Record) error {
 // collect gathers in passed what the verdicts let through.
 func (h *handling) collect(chunk []*kgo.Record) {
 	h.passed, h.again = h.passed[:0], h.again[:0]
+	doubt := h.doubtful()
 	var t verdictCount
 	v := 0
 	for i, r := range chunk {
@@ -137,7 +145,7 @@ func (h *handling) collect(chunk []*kgo.Record) {
 				continue
 			}
 			t.bypassed++
-			h.passed, h.again = append(h.passed, r), append(h.again, false)
+			h.passed, h.again = append(h.passed, r), append(h.again, r.Offset < doubt)
 			continue
 		}
 		kind := h.verdicts[v].Kind
@@ -154,7 +162,16 @@ func (h *handling) collect(chunk []*kgo.Record) {
 		default:
 			t.unique++
 		}
-		h.passed, h.again = append(h.passed, r), append(h.again, kind == engine.Redelivery)
+		h.passed, h.again = append(h.passed, r), append(h.again, kind == engine.Redelivery || r.Offset < doubt)
 	}
 	h.count.verdicts(&t)
+}
+
+// doubtful returns the offset below which a former life may have called its handler without a mark that says so. It cannot have seen
+// more than the log held when this one began.
+func (h *handling) doubtful() int64 {
+	if h.plan.clean {
+		return 0
+	}
+	return h.resume.input.end
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,12 +34,6 @@ func (l Learn) validate() error {
 }
 
 const learnSayEvery = 10 * time.Second // a line in the log
-
-// learning is the progress of an assignment's learning. Written by run; anyone reads.
-type learning struct {
-	records    atomic.Uint64 // taken in
-	at, target atomic.Int64  // offsets; equal: nothing left
-}
 
 // unknown returns the offsets below the start of which the store may know nothing. Coverage alone does not say: it ends
 // behind the last record that has a key, and what was committed lies behind the markers and records without one that follow.
@@ -183,16 +176,11 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 		}
 	}
 	if l.next < 0 {
-		from, err := l.begin(ctx)
-		if err != nil {
+		if l.next, err = l.begin(ctx); err != nil {
+			l.next = -1
 			return err
 		}
-		a.changes.begin(from, a.state.StreamTime())
-		l.next, l.begun, l.said, l.durable = from, time.Now(), time.Now(), time.Now()
-		a.learning.at.Store(from)
-		a.learning.target.Store(l.todo.end)
-		a.m.log.Info("the store does not know what came before: learning it from the input",
-			"topic", a.m.cfg.Input, "partition", a.part, "from", from, "to", l.todo.end)
+		l.begun, l.said, l.durable = time.Now(), time.Now(), time.Now()
 	}
 	for l.next < l.todo.end {
 		l.passing = true
@@ -223,7 +211,7 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 	return nil
 }
 
-// begin finds where to begin: no earlier than the window needs.
+// begin finds where to begin: as far back as the window needs, and no further back than LearnFrom allows.
 func (l *lesson) begin(ctx context.Context) (int64, error) {
 	a := l.a
 	log := listSpans(ctx, l.tail.cl, l.tail.top, []int32{a.part})[a.part]
@@ -234,15 +222,38 @@ func (l *lesson) begin(ctx context.Context) (int64, error) {
 		return 0, recreated(a.m.cfg.Input) // since the assignment began
 	}
 	there := span{start: max(l.todo.start, log.start), end: l.todo.end}
-	from, err := l.tail.windowStart(ctx, a.part, there, a.m.oldestNeeded)
+	window, at, err := l.tail.windowStart(ctx, a.part, there, a.m.oldestNeeded)
 	if err != nil {
 		return 0, err
 	}
-	if from == there.start && l.todo.start < log.start {
+	bound, end := &a.m.learnFrom, min(there.end, a.resume.start)
+	allowed, before, err := bound.lookFor(ctx, l.tail, a.part, end, at)
+	if err != nil {
+		return 0, err
+	}
+	allowed = min(allowed, end) // with ScopeTopic the stretch goes on behind the start, and of that nothing may be left out: see toLearn
+	from, why := window, LearnReasonWindow
+	switch {
+	case allowed > window:
+		from, why = allowed, LearnReasonBound
+	case bound.earliest || window == there.start:
+		if from, why = there.start, LearnReasonStore; l.todo.start < log.start {
+			why = LearnReasonLog
+		}
+	}
+	if why == LearnReasonBound {
+		a.m.missing.bounded.Add(1)
+		a.m.log.Warn("learn_from leaves out records of the window that the store does not know: copies of these pass", "topic", a.m.cfg.Input,
+			"partition", a.part, "learn_from", string(bound.text), "from", window, "to", from)
+	} else if before = a.state.StreamTime(); window == log.start && l.todo.start < log.start {
 		a.m.missing.retention.Add(1)
 		a.m.log.Warn("retention may have removed records of the window that the store does not know: copies of these pass",
 			"topic", a.m.cfg.Input, "partition", a.part, "store", l.todo.start, "log", log.start)
 	}
+	a.changes.begin(from, before)
+	a.learning.begin(from, l.todo.end, why)
+	a.m.log.Info("the store does not know what came before: learning it from the input",
+		"topic", a.m.cfg.Input, "partition", a.part, "from", from, "to", l.todo.end, "begins_by", string(why))
 	return from, nil
 }
 

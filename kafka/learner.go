@@ -65,33 +65,44 @@ func (l *learner) close() {
 // timeStep is how many offsets are looked at first for the stream time.
 const timeStep = 16
 
-// windowStart returns the first offset of a stretch of the log that a record behind it can be a copy of.
+// windowStart returns the first offset of a stretch of the log that a record behind it can be a copy of, and a time that the stream
+// has reached there (see streamTime).
 //
 // The naive way takes the window back from now. But the window is of stream time: of a group that is a day behind it would
 // skip all, and the copies that come next pass. So we look for the stream time that holds at the stretch's end. The largest
 // timestamp of its last records is at most that; to begin a little early does no harm. Timestamps ahead of this machine's clock
 // are passed over, because the engine may not believe them.
-//
-// The stream time at an offset is the largest timestamp up to there, so the first record with a timestamp of at least X, which
-// brokers can look up, is also the first at which the stream time is at least X.
-func (t *tailReader) windowStart(ctx context.Context, part int32, log span, oldest func(at int64) int64) (int64, error) {
-	at, err := t.streamTime(ctx, part, log)
-	if err != nil || at < 0 {
-		return log.start, err
+func (t *tailReader) windowStart(ctx context.Context, part int32, log span, oldest func(at int64) int64) (from, at int64, err error) {
+	if at, err = t.streamTime(ctx, part, log); err != nil || at < 0 {
+		return log.start, at, err
 	}
+	if from, err = t.firstAt(ctx, part, oldest(at)); err != nil {
+		return 0, 0, err
+	}
+	if from < 0 { // none is as old: retention was faster
+		from = log.start
+	}
+	return min(max(log.start, from), log.end), at, nil
+}
+
+// firstAt returns the offset of a partition's first record with a timestamp of at least ms; -1: it has none.
+//
+// The stream time at an offset is the largest timestamp up to there, so that record is also the first at which the stream time is at
+// least ms.
+func (t *tailReader) firstAt(ctx context.Context, part int32, ms int64) (int64, error) {
 	leader, _, _ := t.top.leader(part)
-	got, err := listOffsets(ctx, t.cl.Broker(int(leader)), t.top.topic, []int32{part}, oldest(at))
+	got, err := listOffsets(ctx, t.cl.Broker(int(leader)), t.top.topic, []int32{part}, ms)
 	if err != nil {
 		return 0, err
 	}
 	answer, ok := got[part]
-	if !ok {
+	switch {
+	case !ok:
 		return 0, errNoAnswer
+	case answer.err != nil:
+		return 0, answer.err
 	}
-	if answer.err != nil || answer.offset < 0 { // none is as old: retention was faster
-		return log.start, answer.err
-	}
-	return min(max(log.start, answer.offset), log.end), nil
+	return max(answer.offset, -1), nil
 }
 
 // streamTime returns a time that the stream has reached at the end of a stretch; -1: nothing in it says.

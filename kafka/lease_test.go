@@ -75,6 +75,7 @@ func TestCutOffFromTheCoordinator(t *testing.T) {
 	time.Sleep(100 * time.Millisecond) // a relay that does not know better is done with all of it by now
 	require.EqualValues(t, 2, l.relay.Stats().Totals.Produced)
 	require.True(t, l.relay.Stats().Unconfirmed)
+	require.False(t, l.relay.Stats().LeaseHeld)
 	back()
 	l.settle()
 	l.stop()

@@ -46,6 +46,7 @@ type member struct {
 	pauses         atomic.Int64
 
 	learner    learner
+	learnFrom  learnBound                // immutable after init
 	changelog  atomic.Pointer[changelog] // set by run, before any assignment; nil: there is none
 	standby    atomic.Pointer[standby]   // set by run, before any assignment; nil: nothing is followed
 	commitSoon chan struct{}             // cap 1: the commit loop shall not wait for its tick
@@ -96,6 +97,7 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery
+	m.learnFrom, _ = cfg.LearnFrom.parse() // validated
 	m.lease.init(cfg.SessionTimeout, cfg.RebalanceTimeout)
 	m.shareMemory(1)
 }

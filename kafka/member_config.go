@@ -18,6 +18,7 @@ type memberConfig struct {
 	Scope                            Scope
 	StartAt                          StartAt
 	Learn                            Learn
+	LearnFrom                        LearnFrom
 	ChangelogTopic                   string
 	Standby                          bool
 	CommitInterval                   time.Duration
@@ -38,6 +39,7 @@ func (c *memberConfig) ensureDefaults(id string) {
 	def(&c.Scope, ScopePartition)
 	def(&c.StartAt, StartEarliest)
 	def(&c.Learn, LearnHandled)
+	def(&c.LearnFrom, LearnFromWindow)
 	def(&c.CommitInterval, time.Second)
 	def(&c.SessionTimeout, 45*time.Second)
 	def(&c.RebalanceTimeout, 60*time.Second)
@@ -78,6 +80,11 @@ func (c *memberConfig) problems() (problems []string) {
 	}
 	if err := c.Learn.validate(); err != nil {
 		problems = append(problems, err.Error())
+	}
+	if _, err := c.LearnFrom.parse(); err != nil {
+		problems = append(problems, err.Error())
+	} else if c.Learn == LearnOff && c.LearnFrom != LearnFromWindow {
+		problems = append(problems, fmt.Sprintf("learn_from is %s, but learn is off, so that nothing is learned; leave one of the two away", c.LearnFrom))
 	}
 	if c.Scope == ScopeTopic && c.ChangelogTopic != "" {
 		problems = append(problems, "scope topic and a changelog do not go together: one member has the whole topic, so nobody takes over from it, "+

@@ -23,7 +23,8 @@ type metadata struct {
 	since int64
 	// topic: the input's id, which a topic that is made again under the same name does not have; zero: not known.
 	topic topicID
-	// clean: the relay stopped with nothing in flight, so no late request of its can still change the output.
+	// clean: the member stopped with nothing in flight and nothing done above: no late request of a relay can still change the output, no
+	// handler has seen more.
 	clean bool
 	// rewound: an operator has rewound the group, and the relay has not come back to where its marks end. Without it a
 	// crash in the middle of a rewind would look like a crash between the engine's commit and Kafka's, and skip the rest.

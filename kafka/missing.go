@@ -4,9 +4,9 @@ import "sync/atomic"
 
 // missing counts what a start found missing.
 type missing struct {
-	none, behind, retention atomic.Uint64 // see Missing
-	removed                 atomic.Uint64
-	added                   atomic.Uint64 // see Stats.Added
+	none, behind, retention, bounded atomic.Uint64 // see Missing
+	removed                          atomic.Uint64
+	added                            atomic.Uint64 // see Stats.Added
 }
 
 // Missing counts what was found missing when partitions were assigned.
@@ -14,11 +14,12 @@ type Missing struct {
 	None      uint64 // partitions whose records the group has handled, and the store knew nothing of
 	Behind    uint64 // partitions of which the store knew less than the group had handled
 	Retention uint64 // partitions of which retention had removed what the store should have learned
+	Bounded   uint64 // partitions of which LearnFrom left out what the store should have learned
 	Removed   uint64 // offsets that retention removed before they were handled: lost
 }
 
 func (m *missing) snapshot() Missing {
-	return Missing{None: m.none.Load(), Behind: m.behind.Load(), Retention: m.retention.Load(), Removed: m.removed.Load()}
+	return Missing{None: m.none.Load(), Behind: m.behind.Load(), Retention: m.retention.Load(), Bounded: m.bounded.Load(), Removed: m.removed.Load()}
 }
 
 // countMissing counts an assignment whose store lacks what the group has handled.

@@ -82,6 +82,9 @@ func (r *Relay) checkTopics(ctx context.Context, adm *kadm.Client) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkLearnFrom(in); err != nil {
+		return err
+	}
 	out, err := partitionsOf(ctx, adm, r.cfg.Output, fmt.Sprintf("create it with as many partitions as the input has (%d)", in))
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func newRelay(cfg RelayConfig, s store) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if err := validateChangelog(cfg.ChangelogTopic, s, cfg.Input, cfg.Output, cfg.DuplicatesTopic); err != nil {
+	if err := checkSeed(cfg.ChangelogTopic, s); err != nil {
 		return nil, err
 	}
 	compressor, err := kgo.DefaultCompressor(slices.Clone(cfg.Compression)...)
@@ -179,7 +179,8 @@ func (r *Relay) Stats() Stats {
 	for _, w := range workers {
 		s.Partitions = append(s.Partitions, w.stats())
 	}
-	s.Unconfirmed = len(s.Partitions) > 0 && !r.lease.holds()
+	s.LeaseHeld = r.lease.holds()
+	s.Unconfirmed = len(s.Partitions) > 0 && !s.LeaseHeld
 	slices.SortFunc(s.Partitions, func(a, b PartitionStats) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s
 }
@@ -189,6 +190,5 @@ func (w *worker) stats() PartitionStats {
 	w.count.addTo(&t)
 	g := w.gauges()
 	return PartitionStats{Partition: w.part, State: g.state, Paused: g.paused, Totals: t,
-		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag,
-		Learned: w.learning.records.Load(), LearnAt: w.learning.at.Load(), LearnTarget: w.learning.target.Load()}
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag, Learning: w.learning.snapshot()}
 }

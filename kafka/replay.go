@@ -30,8 +30,7 @@ func (a *assignment) replay(ctx context.Context, todo span) (known int64, err er
 		return nil
 	}
 	begun := time.Now()
-	a.learning.at.Store(todo.start)
-	a.learning.target.Store(todo.end)
+	a.learning.begin(todo.start, todo.end, LearnReasonChangelog)
 	err = r.run(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -135,22 +134,12 @@ func (r *replay) begin(ctx context.Context, log span) (bool, error) {
 		return false, err
 	}
 	r.oldest = r.m.oldestNeeded(at)
-	top := r.c.tail.top
-	leader, _, _ := top.leader(r.part)
-	got, err := listOffsets(ctx, r.c.cl.Broker(int(leader)), top.topic, []int32{r.part}, max(r.oldest, r.state.StreamTime()))
+	first, err := r.c.tail.firstAt(ctx, r.part, max(r.oldest, r.state.StreamTime()))
 	if err != nil {
 		return false, err
 	}
-	answer, ok := got[r.part]
-	switch {
-	case !ok:
-		return false, errNoAnswer
-	case answer.err != nil:
-		return false, answer.err
-	case answer.offset < 0:
+	if r.next = max(log.start, first); first < 0 {
 		r.next = log.end
-	default:
-		r.next = max(log.start, answer.offset)
 	}
 	return true, nil
 }

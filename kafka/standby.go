@@ -1,9 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,9 +31,9 @@ type standby struct {
 	followers map[int32]*following // protected by stepMu
 
 	mu     sync.Mutex
-	owned  map[int32]bool     // protected by mu: not to be followed
-	cancel context.CancelFunc // protected by mu: of the step under way; nil: there is none
-	lags   map[int32]int64    // protected by mu: records of the changelog that are not taken in
+	owned  map[int32]bool             // protected by mu: not to be followed
+	cancel context.CancelFunc         // protected by mu: of the step under way; nil: there is none
+	shown  map[int32]StandbyPartition // protected by mu: where each follower stands
 }
 
 // following is one partition that is followed. Protected by standby.stepMu.
@@ -42,7 +45,11 @@ type following struct {
 // StandbyPartition is a snapshot of a partition that a standby follows.
 type StandbyPartition struct {
 	Partition int32
+	Known     int64 // offset of the input: the store knows what lies below, as far as the changelog tells of it
 	Lag       int64 // records of the changelog that are not taken in yet: about one for each commit of the owner
+	// Warm: it has taken in all that the changelog held at its last look, and nothing of a window is missing there. A takeover now would
+	// have next to nothing to restore.
+	Warm bool
 }
 
 // startStandby begins to follow; nothing happens where that is not wanted. Called by run, before the member joins.
@@ -51,7 +58,7 @@ func (m *member) startStandby(stop context.Context) {
 	if !m.cfg.Standby || c == nil {
 		return
 	}
-	s := &standby{m: m, c: c, followers: make(map[int32]*following), owned: make(map[int32]bool), lags: make(map[int32]int64)}
+	s := &standby{m: m, c: c, followers: make(map[int32]*following), owned: make(map[int32]bool), shown: make(map[int32]StandbyPartition)}
 	m.standby.Store(s)
 	m.running.Go(func() { s.run(stop) })
 }
@@ -145,8 +152,9 @@ func (s *standby) step(stop context.Context, part int32, log span, done int64) e
 		err = f.step(ctx, log)
 	}
 	if f != nil {
+		lag := max(0, log.end-f.next)
 		s.mu.Lock()
-		s.lags[part] = max(0, log.end-f.next)
+		s.shown[part] = StandbyPartition{Partition: part, Known: f.known, Lag: lag, Warm: f.begun && f.hole == 0 && lag == 0}
 		s.mu.Unlock()
 	}
 	if err == nil && f.begun {
@@ -228,7 +236,7 @@ func (s *standby) close(part int32) {
 	}
 	delete(s.followers, part)
 	s.mu.Lock()
-	delete(s.lags, part)
+	delete(s.shown, part)
 	s.mu.Unlock()
 	if err := f.state.Close(); err != nil {
 		s.m.log.Warn("close of the partition's state", "topic", s.m.cfg.Input, "partition", part, "cause", err)
@@ -243,7 +251,7 @@ func (s *standby) closeAll() {
 	}
 }
 
-// standbyStats returns a snapshot, in no order.
+// standbyStats returns a snapshot, by partition.
 func (m *member) standbyStats() (all []StandbyPartition) {
 	s := m.standby.Load()
 	if s == nil {
@@ -251,8 +259,7 @@ func (m *member) standbyStats() (all []StandbyPartition) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for part, lag := range s.lags {
-		all = append(all, StandbyPartition{Partition: part, Lag: lag})
-	}
+	all = slices.Collect(maps.Values(s.shown))
+	slices.SortFunc(all, func(a, b StandbyPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 	return all
 }

@@ -62,6 +62,11 @@ func TestStandbyTakesOver(t *testing.T) {
 	lost := lives[0].parts()[0]
 	before := uint64(len(w.originals(lost, 0)))
 	w.eventually("all is followed", func() bool { return lives[1].relay.Stats().Changelog.Restored == before })
+	all := w.fed[lost][len(w.fed[lost])-1].Offset + 1
+	w.eventually("it is warm", func() bool {
+		s := lives[1].relay.Stats()
+		return len(s.Standby) == 1 && s.Standby[0] == StandbyPartition{Partition: lost, Known: all, Warm: true} && s.Changelog.Pending == 0 && s.LeaseHeld
+	})
 	lives[0].die(0, 1)
 	lives[0].bury()
 	w.feed(w.again(lost)...)

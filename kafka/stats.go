@@ -38,27 +38,26 @@ type PartitionStats struct {
 	Queued, QueuedBytes int64 // waiting for a verdict
 	Next                int64 // everything below is in the output, in the duplicates' topic, or dropped
 	Committed           int64 // the offset Kafka last acknowledged; -1: none in this assignment
-	// Learned is how many records were taken in while restoring because the store was missing them; LearnAt and LearnTarget are
-	// the offsets where that is and where it ends, equal when it is done.
-	Learned              uint64
-	LearnAt, LearnTarget int64
-	Lag                  int64 // from Next to the input's end as of the last fetch; -1: not known yet
+	Learning
+	Lag int64 // from Next to the input's end as of the last fetch; -1: not known yet
 }
 
 // Stats is a snapshot of the relay.
 type Stats struct {
-	Mode           Mode             // what SetMode set last; a partition takes it up at its next chunk
-	Partitions     []PartitionStats // ascending
-	Unconfirmed    bool             // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
-	ProduceRetries int64            // batches sent again, for any passing cause
-	CommitFailures int64            // offset commits that Kafka did not acknowledge; the next one makes good
-	Commits        int64            // offset commits sent
-	Pauses         int64            // times a partition's fetching was paused
-	Learned        uint64           // records taken in again because the store was missing them, of all partitions
-	Added          uint64           // partitions added to the input while this ran, or while the group was away: keys may have moved
-	Missing        Missing          // what was found missing at assignments
+	Mode       Mode             // what SetMode set last; a partition takes it up at its next chunk
+	Partitions []PartitionStats // ascending
+	// LeaseHeld says whether the group's coordinator has confirmed this member within about a session, so that nobody else can have its partitions.
+	LeaseHeld      bool
+	Unconfirmed    bool    // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
+	ProduceRetries int64   // batches sent again, for any passing cause
+	CommitFailures int64   // offset commits that Kafka did not acknowledge; the next one makes good
+	Commits        int64   // offset commits sent
+	Pauses         int64   // times a partition's fetching was paused
+	Learned        uint64  // records taken in again because the store was missing them, of all partitions
+	Added          uint64  // partitions added to the input while this ran, or while the group was away: keys may have moved
+	Missing        Missing // what was found missing at assignments
 	Changelog      ChangelogStats
-	Standby        []StandbyPartition // followed partitions, in no order
+	Standby        []StandbyPartition // partitions that this member follows, ascending
 	// Totals of all partitions since NewRelay, also of those no longer assigned.
 	Totals Totals
 }

@@ -3,11 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -75,7 +74,12 @@ func newCtl() *cobra.Command {
 		Use:   "status",
 		Short: "Show mode, counters and partitions",
 		Long: `status shows the mode, what became of the records since the start, and each partition assigned to this process: up to
-which offset it is done, what Kafka acknowledged, and how far the input's end is.`,
+which offset it is done, what Kafka acknowledged, and how far the input's end is. Of a partition that is restoring it shows where
+learning began and why, where it is, and where it ends.
+
+lease: held says that the group's coordinator confirms that the partitions are nobody else's. With a changelog: what was
+written to it and read from it, and with standby the partitions that are followed: up to which offset of the input they are
+known, how many records of the changelog wait, and whether a takeover would have next to nothing to restore (warm).`,
 		Example: "  noecho ctl status\n  noecho ctl status --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,7 +97,7 @@ which offset it is done, what Kafka acknowledged, and how far the input's end is
 }
 
 // adminAddr chooses the address: the flag, the variable that run listens by, the usual one. Of a listener on all interfaces
-// (":9465") the one to ask is this machine's.
+// (":9465", "0.0.0.0:9465") the one to ask is this machine's.
 func adminAddr(flag string, getenv func(string) string) string {
 	addr := flag
 	if addr == "" {
@@ -105,7 +109,14 @@ func adminAddr(flag string, getenv func(string) string) string {
 	case strings.HasPrefix(addr, ":"):
 		return "127.0.0.1" + addr
 	}
-	return addr
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return addr
+	}
+	if strings.Contains(host, ":") {
+		return net.JoinHostPort("::1", port)
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 func ctlModeArgs(cmd *cobra.Command, args []string) error {
@@ -153,48 +164,4 @@ func changeMode(cmd *cobra.Command, c *admin.Client, mode kafka.Mode, asJSON boo
 func writeRaw(w io.Writer, raw []byte) error {
 	_, err := w.Write(raw)
 	return err
-}
-
-func writeStatus(w io.Writer, s *admin.Status) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	out := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format, args...) } // Flush returns the error
-	out("mode\t%s\n", s.Mode)
-	out("on duplicate\t%s\n", s.OnDuplicate)
-	out("relays\t%s to %s, group %s\n", s.Input, s.Output, s.Group)
-	if s.DuplicatesTopic != "" {
-		out("duplicates\tto %s\n", s.DuplicatesTopic)
-	}
-	if s.Ready {
-		out("ready\tyes\n")
-	} else {
-		out("ready\tno: %s\n", s.Reason)
-	}
-	r := &s.Records
-	out("judged\t%d unique, %d redelivery, %d duplicate\n", r.Unique, r.Redelivery, r.Duplicate)
-	out("not judged\t%d without a key passed, %d without a key dropped or tagged, %d in bypass\n", r.Bypassed, r.NoKey, r.Unjudged)
-	out("produced\t%d to the output, %d of them duplicates; %d to the duplicates' topic\n", r.Produced, r.Tagged, r.DuplicatesProduced)
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if len(s.Partitions) == 0 {
-		_, err := fmt.Fprintln(w, "\nno partition is assigned to this process")
-		return err
-	}
-	out("\nPARTITION\tSTATE\tNEXT\tCOMMITTED\tLAG\tQUEUED\n")
-	for i := range s.Partitions {
-		p := &s.Partitions[i]
-		state := p.State
-		if p.Paused {
-			state += ", paused"
-		}
-		out("%d\t%s\t%d\t%s\t%s\t%d\n", p.Partition, state, p.Next, orDash(p.Committed), orDash(p.Lag), p.Queued)
-	}
-	return t.Flush()
-}
-
-func orDash(n *int64) string {
-	if n == nil {
-		return "-"
-	}
-	return strconv.FormatInt(*n, 10)
 }

@@ -67,6 +67,9 @@ func TestAdminAddr(t *testing.T) {
 	require.Equal(t, "h:1", adminAddr("", env("h:1")))
 	require.Equal(t, "127.0.0.1:1", adminAddr("", env(":1")))
 	require.Equal(t, "i:2", adminAddr("i:2", env("h:1")))
+	require.Equal(t, "127.0.0.1:1", adminAddr("0.0.0.0:1", env("")))
+	require.Equal(t, "[::1]:1", adminAddr("", env("[::]:1")))
+	require.Equal(t, "10.0.0.7:1", adminAddr("10.0.0.7:1", env("")))
 }
 
 // TestCtl: the switch thrown on a running process, and what it says of itself, by every way there is.
@@ -113,6 +116,10 @@ func TestCtl(t *testing.T) {
 	status := ctl(exitOK, "status")
 	require.Regexp(t, `(?m)^mode +bypass$`, status)
 	require.Regexp(t, `(?m)^relays +in to out, group g$`, status)
+	require.Regexp(t, `(?m)^lease +held$`, status)
+	require.NotContains(t, status, "fencing")
+	require.NotContains(t, status, "changelog")
+	require.Contains(t, text, "\nnoecho_lease_held{topic=\"in\"} 1\n")
 	require.Regexp(t, `(?m)^judged +3 unique, 0 redelivery, 2 duplicate$`, status)
 	require.Regexp(t, `(?m)^produced +6 to the output, 1 of them duplicates; 1 to the duplicates' topic$`, status)
 	require.Regexp(t, `(?m)^0 +running +\d+ +\d+ +\d+ +0$`, status)
@@ -128,6 +135,86 @@ func TestCtl(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	require.Equal(t, exitOK, p.exit())
 	require.Contains(t, p.output(), `"msg":"mode changed"`)
+}
+
+// TestWriteStatus: what is in use is shown, and nothing else.
+func TestWriteStatus(t *testing.T) {
+	known := int64(7)
+	s := admin.Status{
+		Mode: "active", OnDuplicate: "drop", Input: "in", Output: "out", Group: "g", Fencing: "transactional", Reason: "partition 1 is restoring",
+		Missing: admin.Missing{None: 1, Behind: 2, Retention: 3, Bounded: 4, Removed: 5},
+		Changelog: &admin.Changelog{Topic: "marks", Records: 1, Marks: 2, Pending: 3, Failures: 4, Restored: 5, Passed: 6, Standby: true,
+			Followed: []admin.Followed{{Partition: 2, Known: 30, Warm: true}, {Partition: 3, Known: 20, Lag: 9}}},
+		Partitions: []admin.Partition{
+			{Partition: 0, State: "running", Paused: true, Next: 8, Committed: &known, Lag: &known, Queued: 1, Learn: &admin.Learn{From: 1, Why: "window", At: 5, Target: 5}},
+			{Partition: 1, State: "restoring", Learn: &admin.Learn{From: 100, Why: "learn_from", At: 150, Target: 200}},
+		},
+	}
+	var b strings.Builder
+	require.NoError(t, writeStatus(&b, &s))
+	require.Equal(t, `mode          active
+on duplicate  drop
+relays        in to out, group g
+fencing       transactional
+lease         not held: nothing is sent until the group's coordinator confirms this member
+ready         no: partition 1 is restoring
+judged        0 unique, 0 redelivery, 0 duplicate
+not judged    0 without a key passed, 0 without a key dropped or tagged, 0 in bypass
+produced      0 to the output, 0 of them duplicates; 0 to the duplicates' topic
+missing       1 partitions without state, 2 behind; of them cut short by retention 3, by learn_from 4; 5 offsets lost
+changelog     marks: 1 records with 2 marks written, 3 marks wait, 4 failures; 5 marks restored, 6 records passed over
+standby       follows 2 partitions, 1 warm
+
+PARTITION  STATE                                              NEXT  COMMITTED  LAG  QUEUED
+0          running, paused                                    8     7          7    1
+1          restoring (from 100 by learn_from, at 150 of 200)  0     -          -    0
+
+FOLLOWED  KNOWN  LAG  WARM
+2         30     0    yes
+3         20     9    no
+`, b.String())
+}
+
+// TestCtlStandby: two processes, each the standby of the other. Each says what it follows, and both say what the changelog has got.
+func TestCtlStandby(t *testing.T) {
+	t.Setenv("NOECHO_HASH_SEED", strings.Repeat("0f", 16))
+	w := newWorld(t)
+	require.NoError(t, w.CreateTopic("marks", testPartitions, nil))
+	var addrs []string
+	for _, dir := range []string{w.dir, t.TempDir()} {
+		p := w.run("--admin-addr", "127.0.0.1:0", "--changelog-topic", "marks", "--standby", "--data-dir", dir)
+		addrs = append(addrs, p.says(`"msg":"serving the admin endpoint","addr":"([^"]+)"`)[1])
+	}
+	status := func(addr string) (s admin.Status) {
+		t.Helper()
+		code, stdout, stderr := call("ctl", "status", "--json", "--addr", addr)
+		require.Equal(t, exitOK, code, stderr)
+		require.NoError(t, json.Unmarshal([]byte(stdout), &s))
+		return s
+	}
+	for _, addr := range addrs {
+		until(t, "one each", func() bool { return len(status(addr).Partitions) == 1 && status(addr).Ready })
+	}
+	w.produce(numbered(0, 100)...)
+	w.drained()
+	for i, addr := range addrs {
+		var s admin.Status
+		until(t, "the standby is warm", func() bool {
+			s = status(addr)
+			return len(s.Changelog.Followed) == 1 && s.Changelog.Followed[0].Warm && s.Changelog.Pending == 0
+		})
+		owner := status(addrs[1-i])
+		require.Equal(t, owner.Partitions[0].Partition, s.Changelog.Followed[0].Partition)
+		require.Equal(t, owner.Partitions[0].Next, s.Changelog.Followed[0].Known)
+		require.Equal(t, "marks", s.Changelog.Topic)
+		require.True(t, s.Changelog.Standby)
+		require.True(t, s.LeaseHeld)
+		require.Positive(t, s.Changelog.Records)
+		require.Equal(t, s.Records.Unique, s.Changelog.Marks)
+		_, stdout, _ := call("ctl", "status", "--addr", addr)
+		require.Regexp(t, `(?m)^standby +follows 1 partitions, 1 warm$`, stdout)
+		require.Regexp(t, fmt.Sprintf(`(?m)^%d +%d +0 +yes$`, s.Changelog.Followed[0].Partition, s.Changelog.Followed[0].Known), stdout)
+	}
 }
 
 // TestRunInBypassWithoutAStore: a store that is damaged stops noecho, but not with the kill switch on.

@@ -65,6 +65,11 @@ func TestExitCodesOfUsage(t *testing.T) {
 	f(exitUsage, "noecho: unknown flag: --jsn (noecho inspect --help lists all flags)", "inspect", "--jsn", "x")
 	f(exitUsage, "noecho: the configuration has 5 mistakes:\n  - brokers is missing", "run")
 	f(exitUsage, "noecho: window is 0s", "run", "--brokers=b", "--input=i", "--output=o", "--group=g", "--data-dir=d", "--window=0")
+	dir := filepath.Join(t.TempDir(), "store")
+	f(exitUsage, "noecho: fencing transactional and scope topic do not go together", "run", "--brokers=b", "--input=i", "--output=o", "--group=g", "--data-dir="+dir,
+		"--fencing=transactional", "--scope=topic")
+	f(exitUsage, "noecho: standby needs changelog_topic", "run", "--brokers=b", "--input=i", "--output=o", "--group=g", "--data-dir="+dir, "--standby", "--print-config")
+	require.NoDirExists(t, dir, "nothing was opened")
 	f(exitUsage, `noecho: unknown command "x" for "noecho run"`, "run", "x")
 	f(exitUsage, "noecho: accepts 1 arg(s), received 0", "inspect")
 	f(exitUsage, "noecho: --seconds is 1; choose 3 to 600", "demo", "--seconds", "1")

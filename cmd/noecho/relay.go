@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -114,17 +115,17 @@ func engineOptions(c *config.Loaded, log *slog.Logger, events engine.Events) eng
 }
 
 func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logger) (*kafka.Relay, error) {
-	key, err := kafka.ParseKey(c.Key)
+	cfg, err := c.Relay()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return kafka.NewRelay(kafka.RelayConfig{
-		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
-		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
-		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
-		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
-		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, Logger: log,
-	})
+	cfg.Engine, cfg.Client, cfg.InstanceID, cfg.Logger = s.engine, client, s.instanceID, log
+	r, err := kafka.NewRelay(cfg)
+	var mistakes *kafka.ConfigError
+	if errors.As(err, &mistakes) {
+		return nil, usageError{err} // a rule that takes the store to know
+	}
+	return r, err
 }
 
 // serve starts the metrics server, unless it is off, and returns what stops it.
@@ -153,7 +154,7 @@ func serveAdmin(ctx context.Context, c *config.Loaded, log *slog.Logger, r *kafk
 	}
 	s, err := httpd.StartAdmin(c.AdminAddr, admin.Handler(admin.Options{
 		Relay: r, Addr: c.AdminAddr, Log: log, Ready: func() error { return h.ready(ctx) },
-		About: admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group},
+		About: about(c),
 	}), log)
 	if err != nil {
 		return nil, err
@@ -163,6 +164,15 @@ func serveAdmin(ctx context.Context, c *config.Loaded, log *slog.Logger, r *kafk
 		log.Warn("the admin endpoint can be reached from other machines, and has no login: whoever reaches it can let duplicates through", "addr", s.Addr())
 	}
 	return closing(s, log), nil
+}
+
+// about is what a status says of the settings.
+func about(c *config.Loaded) admin.Status {
+	s := admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group, Fencing: c.Fencing}
+	if c.ChangelogTopic != "" {
+		s.Changelog = &admin.Changelog{Topic: c.ChangelogTopic, Standby: c.Standby}
+	}
+	return s
 }
 
 func closing(s *httpd.Server, log *slog.Logger) func() {

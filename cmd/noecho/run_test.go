@@ -254,6 +254,34 @@ func TestRunRefuses(t *testing.T) {
 	f(exitFailed, `cannot serve metrics on `+addr+`: .*choose another --metrics-addr, or off`, "--metrics-addr", addr)
 }
 
+// TestRunLearnFrom: a lost disk, and a bound beyond all that was handled: its copies pass, and every place says so.
+func TestRunLearnFrom(t *testing.T) {
+	w := newWorld(t)
+	w.produce(numbered(0, 100)...)
+	p := w.run("--instance-id", "one")
+	w.drained()
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitOK, p.exit())
+	w.dir = t.TempDir()
+	w.produce(numbered(0, 100)...)
+	p = w.run("--instance-id", "one", "--learn-from", "2100-01-01T00:00:00Z", "--admin-addr", "127.0.0.1:0")
+	web := p.says(`"msg":"serving metrics","addr":"([^"]+)"`)[1]
+	addr := p.says(`"msg":"serving the admin endpoint","addr":"([^"]+)"`)[1]
+	w.drained()
+	require.Len(t, w.output(), 200)
+	_, text := get(t, web, "/metrics")
+	require.Contains(t, text, "\nnoecho_state_missing_total{reason=\"bounded\",topic=\"in\"} 2\n")
+	require.Contains(t, text, "\nnoecho_restore_records_total{topic=\"in\"} 0\n")
+	code, status, stderr := call("ctl", "status", "--addr", addr)
+	require.Zero(t, code, stderr)
+	require.Regexp(t, `(?m)^missing +2 partitions without state, 0 behind; of them cut short by retention 0, by learn_from 2; 0 offsets lost$`, status)
+	_, status, _ = call("ctl", "status", "--json", "--addr", addr)
+	require.Contains(t, status, `"why":"learn_from"`)
+	require.Contains(t, p.output(), "learn_from leaves out records of the window")
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, exitOK, p.exit())
+}
+
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

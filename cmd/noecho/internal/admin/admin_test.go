@@ -27,9 +27,13 @@ type fake struct {
 
 func (f *fake) Stats() kafka.Stats {
 	return kafka.Stats{Mode: f.mode, Totals: kafka.Totals{Unique: 1, Redelivery: 2, Duplicate: 3, NoKey: 4, Bypassed: 5, Unjudged: 6, Tagged: 7, Produced: 8, DuplicatesProduced: 9},
+		LeaseHeld: true, Missing: kafka.Missing{None: 21, Behind: 22, Retention: 23, Bounded: 24, Removed: 25},
+		Changelog: kafka.ChangelogStats{Records: 31, Bytes: 32, Marks: 33, Pending: 34, Failures: 35, Restored: 36, Passed: 37},
+		Standby:   []kafka.StandbyPartition{{Partition: 1, Known: 41, Lag: 0, Warm: true}, {Partition: 3, Known: 42, Lag: 43}},
 		Partitions: []kafka.PartitionStats{
 			{Partition: 0, State: kafka.StateRunning, Paused: true, Next: 11, Committed: 10, Lag: 9, Queued: 8},
-			{Partition: 2, State: kafka.StateRestoring, Committed: -1, Lag: -1},
+			{Partition: 2, State: kafka.StateRestoring, Committed: -1, Lag: -1,
+				Learning: kafka.Learning{Learned: 51, LearnFrom: 52, LearnWhy: kafka.LearnReasonBound, LearnAt: 53, LearnTarget: 54}},
 		}}
 }
 
@@ -44,7 +48,7 @@ func (f *fake) SetMode(m kafka.Mode) (kafka.Mode, error) {
 
 func options(f *fake) Options {
 	return Options{Relay: f, Addr: "noecho.example:9465", Log: slog.New(slog.DiscardHandler), Ready: func() error { return nil },
-		About: Status{OnDuplicate: "drop", Input: "in", Output: "out", Group: "g"}}
+		About: Status{OnDuplicate: "drop", Input: "in", Output: "out", Group: "g", Fencing: "none"}}
 }
 
 // serve returns the address of a server with the handler.
@@ -65,10 +69,12 @@ func TestModeAndStatus(t *testing.T) {
 	s, raw, err := c.Status(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, "shadow", s.Mode)
-	require.JSONEq(t, `{"mode":"shadow","on_duplicate":"drop","input":"in","output":"out","group":"g","ready":true,
+	require.JSONEq(t, `{"mode":"shadow","on_duplicate":"drop","input":"in","output":"out","group":"g","fencing":"none","lease_held":true,"ready":true,
 		"records":{"unique":1,"redelivery":2,"duplicate":3,"no_key":4,"bypassed":5,"unjudged":6,"tagged":7,"produced":8,"duplicates_produced":9},
+		"missing":{"none":21,"behind":22,"retention":23,"bounded":24,"removed_offsets":25},
 		"partitions":[{"partition":0,"state":"running","paused":true,"next":11,"committed":10,"lag":9,"queued":8},
-			{"partition":2,"state":"restoring","paused":false,"next":0,"committed":null,"lag":null,"queued":0}]}`, string(raw))
+			{"partition":2,"state":"restoring","paused":false,"next":0,"committed":null,"lag":null,"queued":0,
+				"learn":{"from":52,"why":"learn_from","at":53,"target":54,"records":51}}]}`, string(raw))
 
 	o.Ready = func() error { return errors.New("partition 2 is restoring") }
 	s, _, err = NewClient(serve(t, o)).Status(context.Background())
@@ -77,9 +83,25 @@ func TestModeAndStatus(t *testing.T) {
 	require.Equal(t, "partition 2 is restoring", s.Reason)
 }
 
+// TestStatusOfTheChangelog: it is shown where there is one, and the followed partitions with it.
+func TestStatusOfTheChangelog(t *testing.T) {
+	o := options(&fake{mode: kafka.ModeActive})
+	o.About.Changelog = &Changelog{Topic: "marks", Standby: true}
+	c := NewClient(serve(t, o))
+	for range 2 {
+		_, raw, err := c.Status(context.Background())
+		require.NoError(t, err)
+		var s map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(raw, &s))
+		require.JSONEq(t, `{"topic":"marks","records":31,"marks":33,"pending":34,"failures":35,"restored":36,"passed":37,"standby":true,
+			"followed":[{"partition":1,"known":41,"lag":0,"warm":true},{"partition":3,"known":42,"lag":43,"warm":false}]}`, string(s["changelog"]))
+	}
+	require.Empty(t, o.About.Changelog.Followed, "what does not change was not changed")
+}
+
 // TestRefused: what a browser can be made to send, and what is not understood. Nothing of it changes the mode.
 func TestRefused(t *testing.T) {
-	const json = "application/json"
+	const asJSON = "application/json"
 	for _, c := range []struct {
 		name, method, path, body string
 		host                     string
@@ -90,20 +112,22 @@ func TestRefused(t *testing.T) {
 		{name: "a form", method: "POST", body: "mode=bypass", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, code: 415, says: "application/json"},
 		{name: "JSON in disguise", method: "POST", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": "text/plain"}, code: 415},
 		{name: "no type", method: "PUT", body: `{"mode":"bypass"}`, code: 415},
-		{name: "another origin", method: "PUT", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": json, "Origin": "http://evil.example"}, code: 403, says: "web pages"},
-		{name: "null origin", method: "PUT", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": json, "Origin": "null"}, code: 403},
-		{name: "a browser", method: "PUT", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": json, "Sec-Fetch-Site": "same-origin"}, code: 403},
-		{name: "rebound name", method: "PUT", host: "evil.example:9465", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": json}, code: 421, says: `"evil.example:9465"`},
+		{name: "another origin", method: "PUT", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": asJSON, "Origin": "http://evil.example"}, code: 403, says: "web pages"},
+		{name: "null origin", method: "PUT", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": asJSON, "Origin": "null"}, code: 403},
+		{name: "a browser", method: "PUT", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": asJSON, "Sec-Fetch-Site": "same-origin"}, code: 403},
+		{name: "rebound name", method: "PUT", host: "evil.example:9465", body: `{"mode":"bypass"}`, header: map[string]string{"Content-Type": asJSON}, code: 421, says: `"evil.example:9465"`},
 		{name: "rebound name reads", method: "GET", path: "/v1/status", host: "evil.example", code: 421},
 		{name: "a name that begins like ours", method: "GET", path: "/v1/status", host: "localhost.evil.example", code: 421},
-		{name: "no mode", method: "PUT", body: `{"mode":"off"}`, header: map[string]string{"Content-Type": json}, code: 400, says: "no such mode"},
-		{name: "empty", method: "PUT", body: ``, header: map[string]string{"Content-Type": json}, code: 400, says: `{"mode": "shadow"}`},
-		{name: "unknown field", method: "PUT", body: `{"mode":"bypass","force":true}`, header: map[string]string{"Content-Type": json}, code: 400},
-		{name: "more than one", method: "PUT", body: `{"mode":"bypass"}{}`, header: map[string]string{"Content-Type": json}, code: 400},
-		{name: "too long", method: "PUT", body: `{"mode":"` + strings.Repeat("x", bodyBytes) + `"}`, header: map[string]string{"Content-Type": json}, code: 400},
-		{name: "reading the switch", method: "GET", code: 405},
+		{name: "no mode", method: "PUT", body: `{"mode":"off"}`, header: map[string]string{"Content-Type": asJSON}, code: 400, says: "no such mode"},
+		{name: "empty", method: "PUT", body: ``, header: map[string]string{"Content-Type": asJSON}, code: 400, says: `{"mode": "shadow"}`},
+		{name: "unknown field", method: "PUT", body: `{"mode":"bypass","force":true}`, header: map[string]string{"Content-Type": asJSON}, code: 400},
+		{name: "more than one", method: "PUT", body: `{"mode":"bypass"}{}`, header: map[string]string{"Content-Type": asJSON}, code: 400},
+		{name: "too long", method: "PUT", body: `{"mode":"` + strings.Repeat("x", bodyBytes) + `"}`, header: map[string]string{"Content-Type": asJSON}, code: 400},
+		{name: "reading the switch", method: "GET", code: 405, says: "GET /v1/mode is not taken; it takes PUT, POST"},
+		{name: "removing the switch", method: "DELETE", code: 405, says: "it takes PUT, POST"},
+		{name: "writing the status", method: "POST", path: "/v1/status", code: 405, says: "it takes GET, HEAD"},
 		{name: "preflight", method: "OPTIONS", header: map[string]string{"Origin": "http://evil.example"}, code: 403},
-		{name: "elsewhere", method: "GET", path: "/mode", code: 404},
+		{name: "elsewhere", method: "GET", path: "/mode", code: 404, says: "see /v1/status and /v1/mode"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fake{mode: kafka.ModeActive}
@@ -127,6 +151,9 @@ func TestRefused(t *testing.T) {
 			require.Equal(t, c.code, w.Code, w.Body)
 			require.Contains(t, w.Body.String(), strings.ReplaceAll(c.says, `"`, `\"`))
 			require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))
+			var answered failure
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answered), "errors are JSON")
+			require.NotEmpty(t, answered.Error)
 			require.Equal(t, kafka.ModeActive, f.mode)
 		})
 	}

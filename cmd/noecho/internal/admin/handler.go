@@ -27,7 +27,7 @@ type Relay interface {
 // Options of a Handler.
 type Options struct {
 	Relay Relay
-	About Status       // the fields that do not change: topics, group, on_duplicate
+	About Status       // the fields that do not change: topics, group, on_duplicate, fencing; of Changelog the topic and Standby
 	Ready func() error // nil error: ready
 	Addr  string       // as configured; its host, if it is a name, may be asked for
 	Log   *slog.Logger
@@ -39,7 +39,20 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/status", o.status)
 	mux.HandleFunc("PUT /v1/mode", o.setMode)
 	mux.HandleFunc("POST /v1/mode", o.setMode)
+	mux.HandleFunc("/v1/status", only("GET, HEAD"))
+	mux.HandleFunc("/v1/mode", only("PUT, POST"))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "there is nothing at %q: see /v1/status and /v1/mode", r.URL.Path)
+	})
 	return o.guard(mux)
+}
+
+// only answers the methods that a route does not have. The mux's own answers are not JSON, and who scripts this reads JSON.
+func only(allowed string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allowed)
+		refuse(w, http.StatusMethodNotAllowed, "%s %s is not taken; it takes %s", r.Method, r.URL.Path, allowed)
+	}
 }
 
 // guard refuses what a browser sends: see the package comment.

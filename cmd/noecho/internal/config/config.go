@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"noecho/kafka"
+)
 
 // Config is every setting of `noecho run`. The zero value is of no use; start from Default. Field docs are in the
 // table of Settings, which is what users read.
@@ -16,6 +20,7 @@ type Config struct {
 	Scope           string
 	StartAt         string
 	Learn           string
+	LearnFrom       string
 	OnDuplicate     string
 	DuplicatesTopic string
 	ChangelogTopic  string
@@ -82,6 +87,7 @@ func Default() Config {
 		Scope:       "partition",
 		StartAt:     "earliest",
 		Learn:       "handled",
+		LearnFrom:   "window",
 		OnDuplicate: "drop",
 		Fencing:     "none",
 		Mode:        "active",
@@ -111,4 +117,17 @@ func Default() Config {
 // nobody names a CA and wants plain text.
 func (c *Config) TLSEnabled() bool {
 	return c.TLS || c.TLSCA != "" || c.TLSCert != "" || c.TLSKey != "" || c.TLSServerName != "" || c.TLSInsecureSkipVerify
+}
+
+// Relay returns what of the settings is the relay's. The error is that of the key, which is left out then.
+func (c *Config) Relay() (kafka.RelayConfig, error) {
+	key, err := kafka.ParseKey(c.Key)
+	return kafka.RelayConfig{
+		Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID,
+		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
+		Learn: kafka.Learn(c.Learn), LearnFrom: kafka.LearnFrom(c.LearnFrom), ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
+		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic,
+		Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
+		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout,
+	}, err
 }

@@ -55,6 +55,8 @@ var Settings = []Setting{
 		Values: []string{"earliest", "latest"}, field: func(c *Config) any { return &c.StartAt }},
 	{Name: "learn", Group: groupKafka, Usage: "what a store that lacks the marks reads again from the input before it goes on",
 		Values: []string{"handled", "all", "off"}, field: func(c *Config) any { return &c.Learn }},
+	{Name: "learn_from", Group: groupKafka, Usage: "no further back than: window, earliest, 6h, 2026-11-27T06:00:00Z, -1000000 (offsets), 0:1200,1:980 (partition:offset)",
+		field: func(c *Config) any { return &c.LearnFrom }},
 	{Name: "changelog_topic", Group: groupKafka, Usage: "topic for packed marks, to restore from instead of the input; as many partitions as the input; needs hash_seed",
 		field: func(c *Config) any { return &c.ChangelogTopic }},
 	{Name: "standby", Group: groupKafka, Usage: "follow the changelog of partitions that others own, to take them over at once",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -96,26 +97,20 @@ func (v validator) kafka() {
 			}
 		}
 	}
-	inputSet := v.require("input", v.Input, "the topic to read")
-	if inputSet && !legalTopic(v.Input) {
-		v.fail("input", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", v.Input)
+	v.require("input", v.Input, "the topic to read")
+	v.topic("input", v.Input)
+	v.require("output", v.Output, "the topic to write")
+	v.topic("output", v.Output)
+	if v.Output != "" && v.Output == v.Input {
+		v.fail("output", "is the input topic; noecho would drop what it writes, so name another topic")
 	}
-	if v.require("output", v.Output, "the topic to write") {
-		if !legalTopic(v.Output) {
-			v.fail("output", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", v.Output)
-		}
-		if v.Output == v.Input {
-			v.fail("output", "is the input topic; noecho would drop what it writes, so name another topic")
-		}
+	v.topic("duplicates_topic", v.DuplicatesTopic)
+	if v.OnDuplicate == "topic" {
+		v.require("duplicates_topic", v.DuplicatesTopic, "where duplicates go (on_duplicate is topic)")
 	}
-	v.duplicates()
-	v.changelog()
+	v.topic("changelog_topic", v.ChangelogTopic)
 	v.require("group", v.Group, "the consumer group")
-	if v.require("key", v.Key, "what names a message") {
-		if _, err := kafka.ParseKey(v.Key); err != nil {
-			v.fail("key", "is wrong: %v", err)
-		}
-	}
+	v.require("key", v.Key, "what names a message")
 	v.require("client_id", v.ClientID, "this client")
 	if v.CommitInterval < commitMin || v.CommitInterval > commitMax {
 		v.fail("commit_interval", "is %s; choose between %s and %s", ShortDuration(v.CommitInterval), commitMin, ShortDuration(commitMax))
@@ -123,35 +118,34 @@ func (v validator) kafka() {
 	if v.SessionTimeout < sessionMin || v.SessionTimeout > sessionMax {
 		v.fail("session_timeout", "is %s; choose between %s and %s", ShortDuration(v.SessionTimeout), sessionMin, ShortDuration(sessionMax))
 	}
-}
-
-func (v validator) duplicates() {
-	topic := v.DuplicatesTopic
-	switch {
-	case v.OnDuplicate != "topic" && topic != "":
-		v.fail("duplicates_topic", "is %q, but on_duplicate is %s, which sends nothing there; set on_duplicate to topic", topic, v.OnDuplicate)
-	case v.OnDuplicate != "topic":
-	case !v.require("duplicates_topic", topic, "where duplicates go (on_duplicate is topic)"):
-	case !legalTopic(topic):
-		v.fail("duplicates_topic", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", topic)
-	case topic == v.Input || topic == v.Output:
-		v.fail("duplicates_topic", "is the input or the output topic; name a third")
+	v.relay()
+	if v.ChangelogTopic != "" && v.HashSeed == "" && !v.errs.has("changelog_topic") {
+		v.fail("hash_seed", "is missing: the changelog holds hashes, and a store that restores from it must have the same; give all members "+
+			"one, made with `openssl rand -hex %d` (that of an existing store is in its file NOECHO)", seedDigits/2)
 	}
 }
 
-func (v validator) changelog() {
-	topic := v.ChangelogTopic
-	switch {
-	case topic == "" && v.Standby:
-		v.fail("changelog_topic", "is missing: standby follows it; name the topic that the members share")
-	case topic == "":
-	case !legalTopic(topic):
-		v.fail("changelog_topic", "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", topic)
-	case topic == v.Input || topic == v.Output || topic == v.DuplicatesTopic:
-		v.fail("changelog_topic", "is %q, which has another use; name a topic of its own", topic)
-	case v.HashSeed == "":
-		v.fail("hash_seed", "is missing: the changelog holds hashes, and a store that restores from it must have the same; give all members "+
-			"one, made with `openssl rand -hex %d` (that of an existing store is in its file NOECHO)", seedDigits/2)
+// topic reports a name that no topic can have; none is none.
+func (v validator) topic(setting, name string) {
+	if name != "" && !legalTopic(name) {
+		v.fail(setting, "is %q, which no topic can be called; use letters, digits, '.', '_' and '-'", name)
+	}
+}
+
+// relay asks the library, which knows the rest: what goes together and what does not is said in one place. Its sentences begin with
+// the setting's name.
+func (v validator) relay() {
+	relay, err := v.Relay()
+	if err != nil {
+		v.fail("key", "is wrong: %v", err)
+	}
+	var wrong *kafka.ConfigError
+	if !errors.As(relay.Validate(), &wrong) { // ErrSameTopic is said above
+		return
+	}
+	for _, problem := range wrong.Problems {
+		setting, rest, _ := strings.Cut(problem, " ")
+		v.fail(setting, "%s", rest)
 	}
 }
 
@@ -247,6 +241,9 @@ func (v validator) service() {
 	}
 	v.listener("metrics_addr", v.MetricsAddr, 9464)
 	v.listener("admin_addr", v.AdminAddr, 9465)
+	if _, port, _ := net.SplitHostPort(v.AdminAddr); v.AdminAddr == v.MetricsAddr && port != "0" && v.AdminAddr != Off {
+		v.fail("admin_addr", "is that of metrics_addr; it changes things, so give it a port of its own, like 127.0.0.1:9465")
+	}
 }
 
 func (v validator) listener(setting, addr string, usual int) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"noecho/kafka"
 )
 
 // texts returns the sentences of an error of Load.
@@ -62,19 +64,70 @@ func TestKafkaViolations(t *testing.T) {
 	f(`on_duplicate is "keep"; choose drop, tag or topic (from --on-duplicate)`, "--on-duplicate=keep")
 	f("duplicates_topic is missing: name where duplicates go (on_duplicate is topic) with --duplicates-topic", "--on-duplicate=topic")
 	f(`duplicates_topic is "a b", which no topic can be called`, "--on-duplicate=topic", "--duplicates-topic=a b")
-	f("duplicates_topic is the input or the output topic; name a third", "--on-duplicate=topic", "--duplicates-topic=in")
-	f("duplicates_topic is the input or the output topic; name a third", "--on-duplicate=topic", "--duplicates-topic=out")
-	f(`duplicates_topic is "dups", but on_duplicate is drop, which sends nothing there`, "--duplicates-topic=dups")
+	f(`duplicates_topic is "in", which is the input or the output; name a third topic (from --duplicates-topic)`, "--on-duplicate=topic", "--duplicates-topic=in")
+	f(`duplicates_topic is "out", which is the input or the output; name a third`, "--on-duplicate=topic", "--duplicates-topic=out")
+	f(`duplicates_topic is "dups", but on_duplicate is drop, which does not use it`, "--duplicates-topic=dups")
 	f(`changelog_topic is "a b", which no topic can be called`, "--changelog-topic=a b")
 	f(`changelog_topic is "in", which has another use; name a topic of its own`, "--changelog-topic=in")
 	f(`changelog_topic is "out", which has another use`, "--changelog-topic=out")
-	f("changelog_topic is missing: standby follows it", "--standby")
+	f("standby needs changelog_topic: that is what it follows (from --standby)", "--standby")
 	f("hash_seed is missing: the changelog holds hashes", "--changelog-topic=marks")
 	f(`mode is "off"; choose active, shadow or bypass (from --mode)`, "--mode=off")
 	f("commit_interval is 0s; choose between 10ms and 1m", "--commit-interval=0s")
 	f("session_timeout is 0s; choose between 1s and 30m", "--session-timeout=0s")
 	f("session_timeout is 1h", "--session-timeout=1h")
 	f("commit_interval is 2h", "--commit-interval=2h")
+}
+
+// TestCombinations: what does not go together is refused before anything is opened or asked, with the sentence of the library.
+func TestCombinations(t *testing.T) {
+	seed := "NOECHO_HASH_SEED=" + strings.Repeat("0f", 16)
+	f := violation(t)
+	f("scope topic and a changelog do not go together: one member has the whole topic, so nobody takes over from it, and what it lacks it must learn "+
+		"from the input together with its output (from --scope)", "--scope=topic", "--changelog-topic=marks", seed)
+	f("fencing transactional and a changelog do not go together: a transaction that is aborted would have been told (from --fencing)",
+		"--fencing=transactional", "--changelog-topic=marks", seed)
+	f("fencing transactional and scope topic do not go together: a copy waits", "--fencing=transactional", "--scope=topic")
+	f("standby needs changelog_topic", "NOECHO_STANDBY=true")
+	f("hash_seed is missing", "--changelog-topic=marks", "--standby")
+	f("learn_from is 6h, but learn is off, so that nothing is learned", "--learn=off", "--learn-from=6h")
+	f(`changelog_topic is "dups", which has another use`, "--on-duplicate=topic", "--duplicates-topic=dups", "--changelog-topic=dups", seed)
+	_, err := load(t, "", []string{seed}, with("--changelog-topic=marks", "--standby", "--learn-from=6h")...)
+	require.NoError(t, err)
+	_, err = load(t, "", []string{seed}, with("--changelog-topic=marks", "--standby", "--scope=topic", "--fencing=transactional", "--duplicates-topic=dups")...)
+	require.Len(t, texts(t, err), 3, "all at once: scope, duplicates_topic, fencing\n%v", err)
+}
+
+// TestLibrarySentences: each of the library's sentences begins with a setting, so that it is shown in its place, with its origin.
+func TestLibrarySentences(t *testing.T) {
+	bad := kafka.RelayConfig{OnMissingKey: "x", Scope: "x", StartAt: "x", Learn: "x", LearnFrom: "x", Standby: true, OnDuplicate: "x", Fencing: "x", Mode: "x", CommitInterval: -1, SessionTimeout: -1}
+	var wrong *kafka.ConfigError
+	require.ErrorAs(t, bad.Validate(), &wrong)
+	var named []string
+	for _, p := range wrong.Problems {
+		setting, _, _ := strings.Cut(p, " ")
+		require.NotNil(t, Lookup(setting), p)
+		named = append(named, setting)
+	}
+	require.ElementsMatch(t, []string{"input", "output", "group", "on_missing_key", "scope", "start_at", "learn", "learn_from", "standby", "commit_interval", "session_timeout",
+		"on_duplicate", "mode", "fencing"}, named)
+}
+
+func TestLearnFrom(t *testing.T) {
+	for _, text := range []string{"window", "earliest", "6h", "2026-11-27T06:00:00Z", "2026-11-27T06:00:00+02:00", "-1000000", "0:1200", "0:1200,1:980"} {
+		for source, l := range map[string]func() (*Loaded, error){
+			"file": func() (*Loaded, error) { return load(t, "learn_from: "+text+"\n", nil, minimal...) },
+			"flag": func() (*Loaded, error) { return load(t, "", nil, with("--learn-from", text)...) },
+		} {
+			got, err := l()
+			require.NoError(t, err, "%s: %s", source, text)
+			require.Equal(t, text, got.LearnFrom)
+		}
+	}
+	f := violation(t)
+	for _, text := range []string{"latest", "-6h", "0s", "1us", "7d", "1000000", "-0", "--5", "2026-11-27", "0:", ":5", "0:1,0:2", "0:-1", "-1:5", "0:1,", "99999999999:1"} {
+		f("learn_from \""+text+"\" is none of window, earliest, a duration back like 6h", "--learn-from="+text)
+	}
 }
 
 func TestConnectionViolations(t *testing.T) {
@@ -123,6 +176,7 @@ func TestStoreAndServiceViolations(t *testing.T) {
 	f("segment_bytes is 2Gi; choose 4Ki to 1Gi, or 0 for the usual size", "--segment-bytes=2Gi")
 	f(`admin_addr is "9465"; write host:port like 127.0.0.1:9465, :9465 for all interfaces, or off`, "--admin-addr=9465")
 	f(`metrics_addr is "9464"; write host:port like 127.0.0.1:9464, :9464 for all interfaces, or off`, "--metrics-addr=9464")
+	f("admin_addr is that of metrics_addr; it changes things, so give it a port of its own", "--admin-addr=127.0.0.1:9464")
 	f("pprof is on, but metrics_addr is off", "--metrics-addr=off", "--pprof")
 	f(`log_level is "loud"; choose debug, info, warn or error`, "--log-level=loud")
 	f(`log_format is "xml"; choose text or json`, "--log-format=xml")

@@ -101,7 +101,9 @@ func (c *Collector) putRelay(put putFunc, r *kafka.Stats) {
 	put(stateMissing, float64(r.Missing.None), c.Input, "none")
 	put(stateMissing, float64(r.Missing.Behind), c.Input, "behind")
 	put(stateMissing, float64(r.Missing.Retention), c.Input, "retention")
+	put(stateMissing, float64(r.Missing.Bounded), c.Input, "bounded")
 	put(retentionPassed, float64(r.Missing.Removed), c.Input)
+	put(leaseHeld, oneIf(r.LeaseHeld), c.Input)
 	put(added, float64(r.Added), c.Input)
 	for _, m := range kafka.Modes() {
 		put(mode, oneIf(r.Mode == m), c.Input, string(m))

@@ -34,13 +34,13 @@ func sample() (engine.Metrics, kafka.Stats) {
 				CacheHits: 47, CacheMisses: 48, BackgroundErrors: 49},
 			TableBytes: 51, FilterBytes: 52, Unsealed: 53, Seals: 54, SealedMarks: 55, Shrunk: 56,
 		}, kafka.Stats{
-			Mode: kafka.ModeShadow,
+			Mode: kafka.ModeShadow, LeaseHeld: true,
 			Partitions: []kafka.PartitionStats{
 				{Partition: 0, State: kafka.StateRunning, Paused: true, Queued: 61, QueuedBytes: 62, Next: 63, Committed: 64, Lag: 65},
-				{Partition: 1, State: kafka.StateRestoring, Queued: 71, QueuedBytes: 72, Next: 73, Learned: 74, LearnAt: 75, LearnTarget: 151, Committed: -1, Lag: -1},
+				{Partition: 1, State: kafka.StateRestoring, Queued: 71, QueuedBytes: 72, Next: 73, Learning: kafka.Learning{Learned: 74, LearnAt: 75, LearnTarget: 151}, Committed: -1, Lag: -1},
 				{Partition: 2, State: kafka.StateRunning, Queued: 81, QueuedBytes: 82, Next: 83, Committed: -1, Lag: -1},
 			},
-			ProduceRetries: 91, CommitFailures: 92, Commits: 93, Pauses: 94, Learned: 95, Added: 90, Missing: kafka.Missing{None: 96, Behind: 97, Retention: 98, Removed: 99},
+			ProduceRetries: 91, CommitFailures: 92, Commits: 93, Pauses: 94, Learned: 95, Added: 90, Missing: kafka.Missing{None: 96, Behind: 97, Retention: 98, Bounded: 89, Removed: 99},
 			Totals: kafka.Totals{Unique: 101, Redelivery: 102, Duplicate: 103, NoKey: 104, Bypassed: 105, AlreadyThere: 106, Produced: 107, ProducedBytes: 108,
 				Unjudged: 109, Tagged: 110, DuplicatesProduced: 111},
 			Changelog: kafka.ChangelogStats{Records: 112, Bytes: 113, Marks: 114, Failures: 115, Restored: 116, Passed: 117},

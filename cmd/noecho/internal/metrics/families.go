@@ -59,7 +59,8 @@ var (
 	logPassed   = counter("changelog_passed_records_total", "Records of the changelog that could not be used, or were known already.", "topic")
 	standbyLag  = gauge("standby_lag_records", "Records of the changelog that a standby has not taken in yet.", "topic", "partition")
 
-	added = counter("partitions_added_total", "Partitions added to the input while this process ran, or while the group was away.", "topic")
+	leaseHeld = gauge("lease_held", "1 while the group's coordinator confirms that this member's partitions are nobody else's.", "topic")
+	added     = counter("partitions_added_total", "Partitions added to the input while this process ran, or while the group was away.", "topic")
 
 	alreadyThere = counter("already_in_output_total", "Records found in the output's tail after a restart and not produced again.", "topic")
 	produced     = counter("output_records_total", "Records acknowledged by the output.", "topic")
@@ -88,7 +89,7 @@ var (
 
 	families = []family{
 		records, mode, tagged, evidence, windowSet, windowEffective, windowShrunk, keys, buckets, clockLead, falsePositives, indexLookups, lookupsAhead, trailHits, rebuilding,
-		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, logRecords, logBytes, logMarks, logFailures, logRestored, logPassed, standbyLag, added,
+		state, paused, pauses, next, committed, lag, queued, queuedB, restored, restoreLeft, stateMissing, retentionPassed, logRecords, logBytes, logMarks, logFailures, logRestored, logPassed, standbyLag, leaseHeld, added,
 		alreadyThere, produced, producedB, retries, commits, commitFails,
 		memory, disk, unsealed, seals, sealedMarks, fsyncs, frames, walBytes, l0, readAmp, debt, compactions, cacheHits,
 		cacheMisses, background, full, poisoned,
