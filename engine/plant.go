@@ -174,12 +174,12 @@ func (s *shard) plantSome(t *table, plane int) {
 	}
 }
 
-// dropSecond lets go of a second opinion that is no longer worth its memory: its bucket has ended and lies in one table. It decides
+// dropSecond lets go of a second opinion that is no longer worth its memory: its bucket has ended and its stack was merged. It decides
 // nothing, so nothing depends on the moment. Called with mu held; there is never more to do at once.
 func (s *shard) dropSecond() bool {
 	for i := 0; i < len(s.buckets)-1; i++ {
 		b := &s.buckets[i]
-		if b.second != nil && len(b.tables) == 0 && s.e.index.Stacked(s.id, uint64(b.num)) == 0 {
+		if b.second != nil && len(b.tables) == 0 && !s.e.index.Unsettled(s.id, uint64(b.num)) {
 			b.second = nil
 		}
 	}

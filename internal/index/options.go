@@ -31,7 +31,7 @@ type Options struct {
 	OnFatal func(error)
 
 	// OnMerged is called after the runs of a bucket were merged, by the goroutine
-	// that does all merging: it must return at once. See Stacked.
+	// that does all merging: it must return at once. See Unsettled.
 	OnMerged func()
 
 	// ReadOnly opens an existing index without writing to its directory.

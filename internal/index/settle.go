@@ -171,16 +171,14 @@ func (s *settler) next() (partition uint32, bucket uint64, h *heap) {
 	return partition, bucket, h
 }
 
-// Stacked is how many runs of a bucket lie on each other, waiting to be merged; 0: it is in one table, or has nothing. An
-// estimate. Allocates nothing.
-func (x *Index) Stacked(partition uint32, bucket uint64) int {
+// Unsettled says whether runs of a bucket are to be merged, or are being merged. What is left of a stack that is small beside
+// what was merged before stays as it is, and does not count. Allocates nothing.
+func (x *Index) Unsettled(partition uint32, bucket uint64) bool {
 	s := x.settler
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.parts[partition][bucket]; h != nil {
-		return h.runs
-	}
-	return 0
+	h := s.parts[partition][bucket]
+	return h != nil && (h.due || h.takenRuns > 0)
 }
 
 // begin takes note of what a merge of h begins with.

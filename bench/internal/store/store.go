@@ -59,7 +59,10 @@ type handle struct {
 
 func open(spec Spec) (*handle, error) {
 	o := peer.Options()
-	o.ExpectedKeys = spec.Expected
+	if o.ExpectedKeys = spec.Expected; spec.Expected > 0 {
+		// As docs/operations.md says: a byte for each key of a bucket.
+		o.CacheBytes = max(128<<20, spec.Expected/6)
+	}
 	o.Trail = true // the storm is what it is for; what it costs is told apart
 	p, err := peer.OpenNoecho(spec.Dir, o)
 	if err != nil {
