@@ -63,7 +63,7 @@ func TestLookupsAhead(t *testing.T) {
 	require.Greater(t, m.LookupsAhead, uint64(15*100), "they were not done ahead")
 	require.Less(t, m.LookupsAhead, uint64(20*120))
 
-	recent := numbered("recent", 0, 200)
+	recent := numbered("recent", 0, 40) // the active table has room for 48
 	check(recent)
 	before := s.p.Metrics().LookupsAhead
 	for range 5 {
@@ -98,21 +98,25 @@ func TestLookupsAheadOfSeveralPartitions(t *testing.T) {
 	o.TableKeys, o.Trail = 256, false
 	e, err := engine.Open("store", o)
 	require.NoError(t, err)
-	done := make(chan error, parts)
+	handles := make([]*engine.Partition, parts)
 	for part := range parts {
-		p, err := e.Partition("several", int32(part))
+		handles[part], err = e.Partition("several", int32(part))
 		require.NoError(t, err)
+		_, err = handles[part].Check(batch(0, 100, numbered(fmt.Sprintf("p%d-", part), 0, n)...), nil)
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return e.Metrics().TableBytes == 0 }, waitFor, pollEvery, "not sealed")
+	done := make(chan error, parts)
+	for part, p := range handles {
 		go func() {
-			next := int64(0)
-			for round := range 20 {
-				out, err := p.Check(batch(next, 100, numbered(fmt.Sprintf("p%d-", part), 0, n)...), nil)
+			for round := range int64(20) {
+				out, err := p.Check(batch(n*(round+1), 100, numbered(fmt.Sprintf("p%d-", part), 0, n)...), nil)
 				if err != nil {
 					done <- err
 					return
 				}
-				next += n
 				for i, v := range out {
-					if (round == 0) != (v.Kind == engine.Unique) || v.First != int64(i) {
+					if v != (engine.Verdict{Kind: engine.Duplicate, First: int64(i)}) {
 						done <- fmt.Errorf("round %d, record %d: %+v", round, i, v)
 						return
 					}
@@ -123,6 +127,10 @@ func TestLookupsAheadOfSeveralPartitions(t *testing.T) {
 	}
 	for range parts {
 		require.NoError(t, <-done)
+	}
+	m := e.Metrics()
+	for part := range parts {
+		require.Positive(t, m.Partitions[part].LookupsAhead)
 	}
 	require.NoError(t, e.Close())
 }

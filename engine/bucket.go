@@ -100,7 +100,7 @@ func (s *shard) dropOldest(n int) {
 	for i := range n {
 		s.empties(&s.buckets[i])
 	}
-	s.buckets = append(s.buckets[:0], s.buckets[n:]...)
+	s.buckets = slices.Delete(s.buckets, 0, n) // clears what is behind: it would hold second opinions
 	s.freePlanes()
 	s.see()
 	s.e.wake()

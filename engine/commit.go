@@ -94,8 +94,12 @@ func (p *Partition) CommitWait(ctx context.Context, t Ticket) error {
 	s.lockAfterChecks()
 	// By what is durable, and not by what was started since: a crash may take that back, and what is delivered again then must
 	// find the buckets that it could see.
+	before := s.durable
 	s.durable = max(s.durable, t.next)
 	s.expire()
+	if n := len(s.buckets); n > 1 && before <= s.buckets[n-1].first && s.durable > s.buckets[n-1].first {
+		s.e.sow() // that the bucket before has ended is for good now: see beginKeep
+	}
 	s.mu.Unlock()
 	s.e.pace(ctx)
 	return nil

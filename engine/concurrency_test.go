@@ -113,6 +113,9 @@ func TestCloseDuringChecks(t *testing.T) {
 	for round := range uint64(5) {
 		o := testOptions(testutil.NewFS())
 		o.TableKeys, o.MemoryBytes = 100, 1<<20
+		if round%2 == 1 {
+			o = engine.Ahead(engine.Cold(o))
+		}
 		e, err := engine.Open("data", o)
 		require.NoError(t, err)
 		const partitions = 4

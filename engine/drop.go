@@ -56,10 +56,10 @@ func (e *Engine) Drop(topic string, partition int32) error {
 	s.mu.Unlock()
 	s.stopGather()
 	s.stopKeep()
-	if err := e.sweepPlanesOf(s.id); err != nil {
-		return err
-	}
 	e.wakeRoom()
+	if err := e.sweepPlanesOf(s.id); err != nil {
+		e.logger.Warn("files of the filter of a dropped partition are left until the next start", "topic", topic, "partition", partition, "err", err)
+	}
 	e.wake() // there is room now: OnFull=Fail may let records in again
 	return nil
 }

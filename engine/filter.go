@@ -187,8 +187,11 @@ func (s *shard) startRebuild() {
 		var err error
 		began, fromFiles := time.Now(), 0
 		for i := 0; i < len(rs) && err == nil; i++ {
-			if rs[i].kept, err = s.refillFrom(ctx, f, rs[i]); rs[i].kept {
+			var fromFile bool
+			if fromFile, err = s.refillFrom(ctx, f, rs[i]); fromFile {
 				fromFiles++
+			} else if f.Kind() == FilterSliced {
+				rs[i].kept = false // its file was refused and removed: it is written anew
 			}
 		}
 		s.mu.Lock()
@@ -202,7 +205,7 @@ func (s *shard) startRebuild() {
 		}
 		for _, r := range rs {
 			if b := s.find(r.num); b != nil {
-				b.kept = r.kept // one that is no good is written anew
+				b.kept = r.kept
 			}
 		}
 		s.e.logger.Info("filter rebuilt", "topic", s.topic, "partition", s.partition, "buckets", len(rs), "from_files", fromFiles,

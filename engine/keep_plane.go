@@ -20,14 +20,19 @@ import (
 // is final: it is written down once, a bit a slot, 2 bytes a key where the index takes 21, and a rebuild reads that. What is left to
 // read from the index is the bucket that was current.
 //
-// A file is good for ever: partition ids and bucket numbers are never used again, and marks that were removed since cost a false positive. It goes with its bucket; what a
-// crash left behind goes at the next Open. Buckets of few keys have none: reading them from the index takes no time.
+// That a bucket has ended must be durable first: the boundary of the next one may be in a part of the log that a crash takes back, and then the
+// bucket goes on. From then on a file is good for ever: partition ids and bucket numbers are never used again, and marks that were removed since cost
+// a false positive. It goes with its bucket; what a crash left behind goes at the next Open. Buckets of few keys have none, nor have those
+// in a layer made for many more: reading them from the index takes no time.
 //
 // The planter takes the bits out, under the shard's lock, piece by piece; a goroutine writes.
 
 const (
 	planeSuffix = ".plane"
-	planePiece  = 64 << 10 // bytes of a file under one hold of the lock: 512 KiB of the filter
+	planePiece  = 4 << 10 // bytes of a file under one hold of the lock: 32 KiB of the filter, some 15 us
+	planePieces = 16      // on the way from the planter to the file
+	// keptShare: a layer for so many times the bucket's keys is not worth a file, which is as large as the layer.
+	keptShare = 8
 	// leastKept is the number of keys from which on a bucket's plane is kept.
 	leastKept = 1 << 20
 )
@@ -110,6 +115,9 @@ func (s *shard) beginKeep() bool {
 	}
 	for i := 0; i < len(s.buckets)-1; i++ {
 		b := &s.buckets[i]
+		if s.buckets[i+1].first >= s.durable {
+			return false
+		}
 		if b.kept || b.bit == 0 || !b.stored || b.keys < uint64(s.e.opt.leastKept) || b.bit == s.buckets[i+1].bit || i > 0 && b.bit == s.buckets[i-1].bit {
 			continue
 		}
@@ -117,7 +125,7 @@ func (s *shard) beginKeep() bool {
 		for _, t := range b.tables {
 			whole = whole && s.evictable(t)
 		}
-		if whole && shape.Keys >= b.keys {
+		if whole && shape.Keys >= b.keys && shape.Keys >= shape.Capacity/keptShare {
 			b.kept = true // or it was tried
 			s.startKeep(b.num, shape)
 			return true
@@ -128,7 +136,7 @@ func (s *shard) beginKeep() bool {
 
 func (s *shard) startKeep(bucket int64, shape bloom.PlaneShape) {
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &keeping{bucket: bucket, shape: shape, pieces: make(chan []byte, 2), used: make(chan []byte, 2), done: make(chan struct{}), cancel: cancel}
+	k := &keeping{bucket: bucket, shape: shape, pieces: make(chan []byte, planePieces), used: make(chan []byte, planePieces), done: make(chan struct{}), cancel: cancel}
 	for range cap(k.used) {
 		k.used <- make([]byte, planePiece)
 	}

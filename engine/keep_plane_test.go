@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"noecho/engine"
 	"noecho/internal/testutil"
@@ -236,4 +240,128 @@ func TestPlaneThatCannotBeWritten(t *testing.T) {
 			require.Contains(t, j.take(), "from_files=0")
 		})
 	}
+}
+
+// sharedStore has twelve buckets to a window, so that two share a plane, and keys of its own in buckets 0 to 3.
+func sharedStore(t *testing.T) (s *store, j *journal, next int64) {
+	j = new(journal)
+	o := engine.Cold(testOptions(testutil.NewFS()))
+	o.Buckets, o.Window, o.ExpectedKeys = 12, 1200*time.Millisecond, 12*keptKeys
+	o.TableKeys, o.Logger = 200, slog.New(slog.NewTextHandler(j, nil))
+	s = openStore(t, o)
+	for b := range int64(4) {
+		s.fill(next, 100*b+50, key("b", b)+"-", keptKeys)
+		next += keptKeys
+		s.fill(next, 100*(b+1)+1, key("first of ", b+1), 1)
+		next++
+		s.commit(next)
+		if b%2 == 0 { // its neighbour is not in the filter yet, so it has the plane to itself
+			s.eventually("not kept", func() bool { return slices.Contains(planeFiles(t, s.fs), fmt.Sprintf("00000001.%d.plane", b)) })
+		}
+	}
+	s.fill(next, 1350, "later", 1)
+	next++
+	s.commit(next) // bucket 0 dies; those that share planes are paired anew at the next start
+	s.eventually("bucket 0 lives", func() bool { return !slices.Contains(planeFiles(t, s.fs), "00000001.0.plane") })
+	return s, j, next
+}
+
+// TestPlanesThatAreShared: a file that is no good must not take the keys of the bucket along that shares the plane.
+func TestPlanesThatAreShared(t *testing.T) {
+	refused := map[string]func(fs *testutil.FS){
+		"good": func(*testutil.FS) {},
+		"damaged": func(fs *testutil.FS) {
+			edit(t, fs, fs.PathJoin("data", "filters", "00000001.2.plane"), func(b []byte) []byte { b[len(b)/2] ^= 4; return b })
+		},
+		"cut": func(fs *testutil.FS) {
+			edit(t, fs, fs.PathJoin("data", "filters", "00000001.2.plane"), func(b []byte) []byte { return b[:len(b)-5] })
+		},
+	}
+	for name, harm := range refused {
+		t.Run(name, func(t *testing.T) {
+			s, j, next := sharedStore(t)
+			s.crashBut(func(fs vfs.FS) { harm(fs.(*testutil.FS)) })
+			s.eventually("the filter is still being rebuilt", func() bool { return !s.p.Metrics().Rebuilding })
+			require.Equal(t, name != "good", strings.Contains(j.take(), "is not used"))
+			for b := range int64(4) {
+				if b == 0 {
+					continue // dead
+				}
+				s.drop(next, 1350, keys(key("b", b)+"-", keptKeys)...)
+				next += keptKeys
+			}
+		})
+	}
+}
+
+// TestPlaneOfBucketThatGoesOn: a crash takes back that a bucket has ended, and what would have ended it does not come again. So there must
+// be no file of it: it gets keys that the file would not have.
+func TestPlaneOfBucketThatGoesOn(t *testing.T) {
+	for _, percent := range []int{0, 100} {
+		t.Run(fmt.Sprint(percent), func(t *testing.T) {
+			const forgotten = 50
+			o := engine.Cold(testOptions(testutil.NewFS()))
+			o.TableKeys, o.ExpectedKeys = 200, 6*1500
+			s := openStore(t, o)
+			s.fill(0, 50, "a", keptKeys)
+			for _, k := range keys("a", forgotten) {
+				require.NoError(t, s.p.Forget([]byte(k)))
+			}
+			s.fill(keptKeys, 50, "fill up", 150)
+			next := int64(keptKeys + 150)
+			s.commit(next)
+			s.fill(next, 150, "of the next bucket", 1) // not committed
+			s.eventually("not sealed", func() bool { return s.e.Metrics().Unsealed == 0 })
+			time.Sleep(20 * time.Millisecond) // the planter would have written it
+			require.Empty(t, planeFiles(t, s.fs))
+			s.crash(0, 1)
+			s.fill(next+1, 60, "late", 2*forgotten) // offset next is gone from the log
+			next += 1 + 2*forgotten
+			s.fill(next, 150, "of the next bucket", 1)
+			s.commit(next + 1)
+			s.eventually("not sealed", func() bool { return s.e.Metrics().Unsealed == 0 })
+			time.Sleep(20 * time.Millisecond) // from here on there may be a file
+			s.crash(percent, 2)
+			s.eventually("the filter is still being rebuilt", func() bool { return !s.p.Metrics().Rebuilding })
+			s.drop(next+100, 150, keys("late", 2*forgotten)...)
+		})
+	}
+}
+
+// TestRandomHistoriesWithDamagedPlanes: as TestRandomHistories, and now and then a file of the filter is damaged while the machine is down.
+func TestRandomHistoriesWithDamagedPlanes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		o := randomOptions(rt, testutil.NewFS())
+		o.Filter, o.ExpectedKeys = engine.FilterSliced, rapid.SampledFrom([]int64{0, 30, 3000}).Draw(rt, "expected")
+		seed := rapid.Uint64().Draw(rt, "seed")
+		rng := rand.New(rand.NewPCG(seed, 9))
+		h := newHistory(rand.New(rand.NewPCG(seed, 7)), o)
+		s := openStore(quiet{t, rt}, o)
+		for i, step := range rapid.SliceOfN(rapid.IntRange(0, 99), 20, 60).Draw(rt, "steps") {
+			if step < 78 || step >= 88 {
+				h.step(rt, s, step, uint64(i))
+				continue
+			}
+			time.Sleep(time.Millisecond) // the planter may finish a file
+			s.crashBut(func(fs vfs.FS) { damagePlane(t, fs, rng) })
+			h.redeliver(max(0, s.p.Committed()))
+			if step%3 > 0 {
+				s.eventually("the filter is still being rebuilt", func() bool { return !s.p.Metrics().Rebuilding })
+			}
+		}
+		h.verify(rt, s)
+		s.close()
+	})
+}
+
+// damagePlane flips a bit in one of the files, if there is one.
+func damagePlane(t *testing.T, fs vfs.FS, rng *rand.Rand) {
+	names := slices.DeleteFunc(planeFiles(t, fs), func(name string) bool { return strings.HasSuffix(name, ".tmp") })
+	if len(names) == 0 || rng.IntN(2) == 0 {
+		return
+	}
+	edit(t, fs, fs.PathJoin("data", "filters", names[rng.IntN(len(names))]), func(b []byte) []byte {
+		b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+		return b
+	})
 }

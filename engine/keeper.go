@@ -103,8 +103,8 @@ func (e *Engine) cutDrops(ctx context.Context) error {
 		for len(drops) > 0 {
 			// Neighbours that nothing alive lies between go in one cut.
 			d, n := drops[0], 1
-			for ; n < len(drops) && drops[n].from == d.to && drops[n].trail == d.trail; n++ {
-				d.to, d.plane = drops[n].to, d.plane || drops[n].plane
+			for ; n < len(drops) && drops[n].from == d.to && drops[n].trail == d.trail && drops[n].plane == d.plane; n++ {
+				d.to = drops[n].to // never of planes together with the rest: that may reach down to number 0
 			}
 			drop := e.index.DropBuckets
 			if d.trail {

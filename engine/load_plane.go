@@ -42,6 +42,7 @@ func (s *shard) newRefilled(rs []refill) bloom.Filter {
 // refillFrom puts a bucket into its plane of f: from its file, or else from the index. It reports whether the file did, if there was one.
 func (s *shard) refillFrom(ctx context.Context, f bloom.Filter, r refill) (fromFile bool, err error) {
 	if planar, ok := f.(bloom.Planar); ok && r.kept {
+		alone := f.Count(r.plane) == 0
 		err := s.loadPlane(ctx, planar, r)
 		if err == nil {
 			return true, nil
@@ -49,8 +50,10 @@ func (s *shard) refillFrom(ctx context.Context, f bloom.Filter, r refill) (fromF
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		for !f.ClearSome(r.plane, 1<<30) { // what it had brought so far
+		// What it had brought goes, unless a neighbour shares the plane, whose keys would go with it: then it stays, as false positives.
+		for alone && !f.ClearSome(r.plane, 1<<30) {
 		}
+		s.e.removePlane(planeName(s.id, r.num))
 		s.e.logger.Warn("a kept part of the filter is not used, it is read from the index", "topic", s.topic, "partition", s.partition,
 			"bucket", r.num, "reason", err)
 	}

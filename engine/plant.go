@@ -1,6 +1,10 @@
 package engine
 
-import "noecho/bloom"
+import (
+	"slices"
+
+	"noecho/bloom"
+)
 
 // Planting: the marks of a frozen table are put into the filter, after the fact and away from Check.
 //
@@ -179,7 +183,8 @@ func (s *shard) plantSome(t *table, plane int) {
 func (s *shard) dropSecond() bool {
 	for i := 0; i < len(s.buckets)-1; i++ {
 		b := &s.buckets[i]
-		if b.second != nil && len(b.tables) == 0 && !s.e.index.Unsettled(s.id, uint64(b.num)) {
+		sealed := b.second != nil && !slices.ContainsFunc(b.tables, func(t *table) bool { return !s.evictable(t) })
+		if sealed && !s.e.index.Unsettled(s.id, uint64(b.num)) {
 			b.second = nil
 		}
 	}

@@ -108,6 +108,9 @@ func (h *heap) deep(depth int) bool {
 	return h.runs >= depth && (h.stacked >= h.settled || h.runs >= depth+depth/2)
 }
 
+// restDue says whether the stack is to be merged when its bucket has ended.
+func (h *heap) restDue() bool { return h.stacked > 0 && h.stacked >= h.settled/settleShare }
+
 // deepLocked has a bucket merged whose stack is deep.
 func (s *settler) deepLocked(h *heap) {
 	if h.deep(s.depth) {
@@ -128,7 +131,7 @@ func (s *settler) endLocked(buckets map[uint64]*heap, runs []Run) {
 		for i := range runs {
 			quiet = quiet && runs[i].Bucket != b
 		}
-		if quiet && h.stacked > 0 && h.stacked >= h.settled/settleShare {
+		if quiet && h.restDue() {
 			h.due = true
 			s.wakeUp()
 		}
@@ -171,14 +174,14 @@ func (s *settler) next() (partition uint32, bucket uint64, h *heap) {
 	return partition, bucket, h
 }
 
-// Unsettled says whether runs of a bucket are to be merged, or are being merged. What is left of a stack that is small beside
+// Unsettled says whether runs of a bucket that has ended are to be merged, or are being merged. What is left of a stack that is small beside
 // what was merged before stays as it is, and does not count. Allocates nothing.
 func (x *Index) Unsettled(partition uint32, bucket uint64) bool {
 	s := x.settler
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.parts[partition][bucket]
-	return h != nil && (h.due || h.takenRuns > 0)
+	return h != nil && (h.due || h.takenRuns > 0 || h.restDue())
 }
 
 // begin takes note of what a merge of h begins with.
