@@ -52,6 +52,8 @@ type member struct {
 	scope      *topicScope               // immutable after init; nil: partitions are on their own
 	missing    missing
 	lease      lease
+	heartbeats *heartbeats // set by connect, before the client is made; nil: of ProtocolClassic
+	held       instanceHeld
 	txn        *transaction // immutable while run runs; nil: commits are plain. Used under commitMu
 
 	watchEvery time.Duration // immutable after init
@@ -96,7 +98,10 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.mu.assigned = make(map[int32]*assignment)
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery
-	m.lease.init(cfg.SessionTimeout, cfg.RebalanceTimeout)
+	m.lease.init(cfg.RebalanceTimeout)
+	if cfg.GroupProtocol == ProtocolClassic {
+		m.lease.limit(cfg.SessionTimeout)
+	}
 	m.shareMemory(1)
 }
 
@@ -121,7 +126,7 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 	m.stop = stop
 
 	begin(stop)
-	if err := m.joinAlone(stop); err != nil {
+	if err := m.beforeJoin(stop); err != nil {
 		return err
 	}
 	if err := m.openChangelog(); err != nil {
@@ -149,6 +154,11 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 
 // connect makes the client, which joins the group at once.
 func (m *member) connect() error {
+	if m.cfg.GroupProtocol == ProtocolConsumer {
+		m.heartbeats = newHeartbeats(&m.lease, func() {
+			m.fail(&ProtocolError{Group: m.cfg.Group, Reason: "the brokers refuse it, or the client's options do"})
+		})
+	}
 	ctx, hangUp := context.WithCancel(context.Background())
 	cl, err := kgo.NewClient(append(m.options(), kgo.WithContext(ctx))...)
 	if err != nil {
@@ -188,6 +198,10 @@ func (m *member) fetchError(stop context.Context, topic string, part int32, err 
 	}
 	if fatal := m.fatalGroup(err); fatal != nil {
 		m.fail(fatal)
+		return
+	}
+	if errors.Is(err, kerr.UnreleasedInstanceID) {
+		m.unreleased(err)
 		return
 	}
 	var session *kgo.ErrGroupSession

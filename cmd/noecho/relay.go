@@ -118,12 +118,16 @@ func newRelay(c *config.Loaded, s *openedStore, client []kgo.Opt, log *slog.Logg
 	if err != nil {
 		return nil, usageError{err}
 	}
+	session := c.SessionTimeout
+	if c.GroupProtocol == string(kafka.ProtocolConsumer) {
+		session = 0 // the brokers'
+	}
 	return kafka.NewRelay(kafka.RelayConfig{
-		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID,
+		Engine: s.engine, Client: client, Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: s.instanceID, GroupProtocol: kafka.GroupProtocol(c.GroupProtocol),
 		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic, Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
-		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, Logger: log,
+		Learn: kafka.Learn(c.Learn), CommitInterval: c.CommitInterval, SessionTimeout: session, Logger: log,
 	})
 }
 

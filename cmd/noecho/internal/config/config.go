@@ -9,6 +9,7 @@ type Config struct {
 	Brokers         []string
 	Input, Output   string
 	Group           string
+	GroupProtocol   string
 	InstanceID      string
 	ClientID        string
 	Key             string
@@ -77,6 +78,8 @@ func Default() Config {
 		// A record that can't be judged is passed on. Dropping it would lose it, stopping would let one bad record
 		// hold up a partition.
 		OnMissingKey: "pass",
+		// The members' own assignment knows who has a partition's state; the brokers' does not.
+		GroupProtocol: "classic",
 		// Within a partition the log itself says which of two records was first, and partitions need not wait for each other.
 		Scope:       "partition",
 		StartAt:     "earliest",
