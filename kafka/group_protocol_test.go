@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,6 +129,26 @@ func TestAssignedByTheBroker(t *testing.T) {
 	}
 }
 
+// TestAssignedStop: a stop tells the group whose partitions are to wait: without the instance id a broker does not know.
+func TestAssignedStop(t *testing.T) {
+	w := newAssignedWorld(t, 1)
+	l := w.start(nil, named("a"))
+	l.settle()
+	var left []string
+	w.cluster.ControlKey(int16(kmsg.ConsumerGroupHeartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if hb := req.(*kmsg.ConsumerGroupHeartbeatRequest); hb.MemberEpoch < 0 {
+			left = append(left, fmt.Sprint(hb.MemberEpoch))
+			if hb.InstanceID != nil {
+				left = append(left, *hb.InstanceID)
+			}
+		}
+		return nil, nil, false
+	})
+	l.stop()
+	require.Equal(t, []string{"-2", "a"}, left)
+}
+
 // TestAssignedConsumers: the same for consumers. What the one that dies has handled and not committed is handled again; nothing else is.
 func TestAssignedConsumers(t *testing.T) {
 	w := newAssignedWorld(t, 4)
@@ -246,6 +268,40 @@ func TestAssignedCutOff(t *testing.T) {
 	l.settle()
 	l.stop()
 	w.requireClean()
+}
+
+// TestAssignedSlowToGiveBack: the coordinator waits for a partition, and goes on answering heartbeats. When it has waited for the rebalance timeout it
+// gives the member up: by then the member does not act on what it keeps, either.
+func TestAssignedSlowToGiveBack(t *testing.T) {
+	w := newAssignedWorld(t, 2)
+	assigned := w.editConsumer
+	w.editConsumer = func(cfg *ConsumerConfig) { assigned(cfg); cfg.RebalanceTimeout = 500 * time.Millisecond }
+	w.feed(rec(0, "a", "1"), rec(1, "a", "1"))
+	b, entered, release := newBook(), make(chan struct{}, 2), make(chan struct{})
+	l := w.consume(func(ctx context.Context, batch Batch) error {
+		select {
+		case entered <- struct{}{}:
+		default:
+		}
+		<-release // for longer than it may
+		return b.handle(ctx, batch)
+	}, nil)
+	letGo := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(letGo)
+	<-entered
+	<-entered
+	g := w.assignedGuest()
+	defer g.Close()
+	l.lapsed()
+	require.True(t, within(*l.m.lease.proof.Load(), l.m.lease.length()), "its heartbeats are answered")
+	letGo()
+	w.eventually("confirmed again", l.m.lease.holds)
+	g.Close()
+	l.settle()
+	l.stop()
+	for part := range w.parts {
+		require.Equal(t, []int64{0}, b.set(part))
+	}
 }
 
 // TestAssignedStaleEpoch: a commit meets an epoch that is over. While it runs the next one makes good; the last one of a stop is tried again.

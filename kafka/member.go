@@ -240,6 +240,10 @@ func (m *member) shutdown(endLease func()) error {
 	m.role.leaving()
 	m.running.Wait()
 	m.learner.close()
+	if m.heartbeats != nil {
+		m.leave()
+		return err
+	}
 	// Close waits for the answer to a request to join, which the broker holds back until every other member has joined too, or its session is
 	// over: for as long as a rebalance may take, with nothing left to do. A static member does not leave, the partitions wait for its return, so
 	// nothing is lost by hanging up.
