@@ -134,19 +134,21 @@ func TestAssignedStop(t *testing.T) {
 	w := newAssignedWorld(t, 1)
 	l := w.start(nil, named("a"))
 	l.settle()
-	var left []string
+	left := make(chan string, 8)
 	w.cluster.ControlKey(int16(kmsg.ConsumerGroupHeartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		if hb := req.(*kmsg.ConsumerGroupHeartbeatRequest); hb.MemberEpoch < 0 {
-			left = append(left, fmt.Sprint(hb.MemberEpoch))
+			name := "nobody"
 			if hb.InstanceID != nil {
-				left = append(left, *hb.InstanceID)
+				name = *hb.InstanceID
 			}
+			left <- fmt.Sprint(name, hb.MemberEpoch)
 		}
 		return nil, nil, false
 	})
 	l.stop()
-	require.Equal(t, []string{"-2", "a"}, left)
+	require.Equal(t, "a-2", <-left)
+	require.Empty(t, left)
 }
 
 // TestAssignedConsumers: the same for consumers. What the one that dies has handled and not committed is handled again; nothing else is.

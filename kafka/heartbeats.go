@@ -93,7 +93,7 @@ func (h *heartbeats) believe() {
 	h.lease.renew(h.since)
 }
 
-// ordered notes that the coordinator waits for partitions, and has done so since some time after the request of the last answer was sent.
+// ordered notes that the coordinator waits for partitions. The client says so at once: the last answer is the one that ordered them back.
 func (h *heartbeats) ordered() {
 	if h == nil {
 		return

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// client is the client's side of the hook: what it tells, in the order in which it does.
+// beating is the client's side of the hook: what it tells, in the order in which it does.
 type beating struct {
 	h *heartbeats
 }
