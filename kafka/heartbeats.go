@@ -21,14 +21,11 @@ import (
 //   - When the request went out: not before the answer to the one before it had been read. The client sends a heartbeat at a time. It
 //     costs the lease a heartbeat's interval (5 s).
 //   - What the answer said: the client sends the next heartbeat as if nothing had happened only where it was told that it is a member.
-//     When the group has given it up it calls lost first, and when it has spoken to the wrong broker it asks for the coordinator first. So an
+//     When the group has given it up it calls lost first, and when the broker was not the coordinator, or not yet, it asks for that first. So an
 //     answer is believed when the next heartbeat goes out, or when what it assigned is handed to us. To believe it at once would let go
 //     a process that wakes after it was given up, and learns of it with this very answer, for the moment until lost is called: what it has ready is sent in less.
 //
 // So the lease reaches back two to three intervals: checkTimes sees to it that they fit into the session.
-//
-// One answer more than that is believed wrongly: a coordinator that is loading the group sends the client round, but nobody gets a partition from one that is
-// loading, and all sessions begin anew when it has.
 //
 // A heartbeat goes on being answered while the coordinator waits for partitions that it has ordered back, and when the rebalance timeout is over it
 // gives the member up all the same. So from the order to the answer that follows their return, the lease is bounded by that, too.
