@@ -144,7 +144,7 @@ func TestGroupProtocol(t *testing.T) {
 	p := &pair{t: t, b: b, until: until, dirs: [2]string{t.TempDir(), t.TempDir()},
 		link: link{brokers: b.addrs, input: b.topic(t, "in", partitions), output: b.topic(t, "out", partitions), group: name(t, "group")}}
 	b.configureGroup(t, p.link.group, "consumer.session.timeout.ms", strconv.Itoa(int(pairSession.Milliseconds())), "consumer.heartbeat.interval.ms", "500")
-	p.feed = &feed{plan: newPlan(seed, partitions), seed: seed, records: 100_000, rate: 1500}
+	p.feed = &feed{plan: newPlan(seed, partitions), seed: seed, records: 60_000, rate: 1500}
 	p.feed.limit.Store(int64(p.feed.records))
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
