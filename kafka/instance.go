@@ -18,6 +18,9 @@ type instanceHeld struct{ first, last time.Time }
 // coordinator that moves meanwhile, where all sessions begin anew.
 const instancePatience = 2
 
+// instanceRetry is more than the client ever waits between two tries to join.
+const instanceRetry = 15 * time.Second
+
 // unreleased waits, by doing nothing, for the session of a process with our instance id to be over.
 //
 // With ProtocolClassic whoever joins last has the instance id, and the other one is fenced. With ProtocolConsumer it is whoever joined first, until it leaves, or
@@ -26,7 +29,7 @@ const instancePatience = 2
 func (m *member) unreleased(err error) {
 	now := time.Now()
 	session := cmp.Or(m.lease.sessionTimeout(), usualSession)
-	if now.Sub(m.held.last) > session { // another story
+	if now.Sub(m.held.last) > max(session, instanceRetry) { // another story
 		m.held.first = now
 	}
 	m.held.last = now
@@ -64,7 +67,10 @@ func (m *member) leave() {
 			err = kerr.ErrorForCode(resp.ErrorCode)
 		}
 	}
-	if err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedInstanceID) {
+		return // given up already
+	}
+	if err != nil {
 		m.log.Warn("the group was not told of the stop: the next start waits until the session is over", "group", m.cfg.Group, "cause", err)
 	}
 }
