@@ -329,23 +329,6 @@ func TestAssignedStaleEpoch(t *testing.T) {
 	w.requireClean()
 }
 
-// TestInstanceTwice: of two processes with one instance id the first goes on, and the second ends when it has waited in vain.
-func TestInstanceTwice(t *testing.T) {
-	w := newAssignedWorld(t, 2)
-	w.feed(rec(0, "a", "1"))
-	a := w.start(nil, named("same"))
-	a.settle()
-	b := w.process().start(nil, named("same"))
-	<-b.done
-	fenced := (*FencedError)(nil)
-	require.ErrorAs(t, b.err, &fenced)
-	require.ErrorIs(t, b.err, kerr.UnreleasedInstanceID)
-	w.feed(rec(0, "b", "1"), rec(1, "b", "1"))
-	a.settle()
-	a.stop()
-	w.requireClean()
-}
-
 // TestScopeTopicAssigned: a second member is refused also where the coordinator assigns; one that joins all the same ends the first.
 func TestScopeTopicAssigned(t *testing.T) {
 	w := newAssignedWorld(t, 2)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -100,5 +101,50 @@ func TestSessionUnknown(t *testing.T) {
 	l.settle()
 	require.Equal(t, usualSession, l.m.lease.sessionTimeout())
 	l.stop()
+	w.requireClean()
+}
+
+// TestInstanceTwice: of two processes with one instance id the first goes on, and the second ends when it has waited in vain.
+func TestInstanceTwice(t *testing.T) {
+	w := newAssignedWorld(t, 2)
+	w.feed(rec(0, "a", "1"))
+	a := w.start(nil, named("same"))
+	a.settle()
+	b := w.process().start(nil, named("same"))
+	<-b.done
+	fenced := (*FencedError)(nil)
+	require.ErrorAs(t, b.err, &fenced)
+	require.ErrorIs(t, b.err, kerr.UnreleasedInstanceID)
+	w.feed(rec(0, "b", "1"), rec(1, "b", "1"))
+	a.settle()
+	a.stop()
+	w.requireClean()
+}
+
+// TestInstanceTwiceTransactional: who writes in transactions takes over those of its name before it joins. So the first ends, when it next writes,
+// and leaves; the second goes on.
+func TestInstanceTwiceTransactional(t *testing.T) {
+	w := newAssignedWorld(t, 2)
+	w.txn = true
+	w.feed(rec(0, "a", "1"))
+	there := w.process()
+	a := w.start(nil, named("same"))
+	a.settle()
+	b := there.start(nil, named("same"))
+	n := 0
+	w.eventually("the second has the name", func() bool {
+		select {
+		case <-a.done:
+			return true
+		default:
+			n++
+			w.feed(rec(0, fmt.Sprint("b", n), "1"), rec(1, fmt.Sprint("b", n), "1"))
+			return false
+		}
+	})
+	fenced := (*TransactionError)(nil)
+	require.ErrorAs(t, a.err, &fenced)
+	b.settle()
+	b.stop()
 	w.requireClean()
 }
