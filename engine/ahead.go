@@ -27,8 +27,8 @@ import (
 const (
 	aheadWorkers = 8 // beside the caller
 
-	// slowLookup is the mean time of a lookup from which on it pays: what comes from the kernel's cache takes 10 us, from a disk 60 and more.
-	slowLookup = 40 * time.Microsecond
+	// slowLookup is the mean time of a lookup from which on it pays: what comes from the kernel's cache takes 10 us, from a disk 100 and more.
+	slowLookup = 60 * time.Microsecond
 	// aheadProbe: one chunk in so many is done without, to see whether it still pays. The time of lookups side by side would not tell: they wait for
 	// processors, too.
 	aheadProbe = 16

@@ -2,52 +2,69 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // With ScopeTopic a member is alone in its group, or the marks of some partitions are in another store. A newcomer looks before it
 // joins, and refuses itself: a second replica, started by accident, must not stop the first. What joins all the same is seen by the
-// group's leader, by who has to give up partitions, or by who waits in vain for those it lacks (gather).
+// group's leader (there is none with ProtocolConsumer), by who has to give up partitions, or by who waits in vain for those it lacks (gather).
 
 // checkAlone asks for the group's members. What the broker does not tell is no error: the leader will see.
 func (m *member) checkAlone(ctx context.Context, adm *kadm.Client) error {
 	if m.scope == nil {
 		return nil
 	}
-	groups, err := adm.DescribeGroups(ctx, m.cfg.Group)
-	group := groups[m.cfg.Group]
-	if err == nil {
-		err = group.Err
-	}
+	others, err := m.groupMembers(ctx, adm)
 	if err != nil {
 		m.log.Info("the group's members are not known: another one is refused when it joins", "group", m.cfg.Group, "cause", err)
 		return nil
 	}
-	for _, other := range group.Members {
-		if other.InstanceID == nil || *other.InstanceID != m.cfg.InstanceID {
-			return m.notAlone(fmt.Sprintf("the group has another member (client id %q, host %s)", other.ClientID, other.ClientHost))
+	for _, other := range others {
+		if other.instance == nil || *other.instance != m.cfg.InstanceID {
+			return m.notAlone(fmt.Sprintf("the group has another member (client id %q, host %s)", other.client, other.host))
 		}
 	}
 	return nil
 }
 
-// joinAlone is checkAlone where Preflight was not called, or somebody came since.
-func (m *member) joinAlone(ctx context.Context) error {
-	if m.scope == nil {
-		return nil
+// groupMember is a member of our group, in the coordinator's words.
+type groupMember struct {
+	instance     *string // nil: it has no instance id
+	client, host string
+}
+
+// groupMembers asks for the members of the group. The coordinator has it as one of either protocol, whichever its members speak, and
+// says of the other one that there is no such group; brokers before Kafka 3.7 know one protocol only.
+func (m *member) groupMembers(ctx context.Context, adm *kadm.Client) (all []groupMember, err error) {
+	classic, err := adm.DescribeGroups(ctx, m.cfg.Group)
+	group := classic[m.cfg.Group]
+	if err == nil {
+		err = group.Err
 	}
-	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
-	defer cancel()
-	cl, err := kgo.NewClient(m.cfg.Client...)
-	if err != nil {
-		return &ConfigError{Problems: []string{"client: " + err.Error()}}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, err
 	}
-	defer cl.Close()
-	return m.checkAlone(ctx, kadm.NewClient(cl))
+	for _, other := range group.Members {
+		all = append(all, groupMember{other.InstanceID, other.ClientID, other.ClientHost})
+	}
+	consumer, err := adm.DescribeConsumerGroups(ctx, m.cfg.Group)
+	assigned := consumer[m.cfg.Group]
+	if err == nil {
+		err = assigned.Err
+	}
+	if err != nil && m.cfg.GroupProtocol == ProtocolConsumer && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, err
+	}
+	for _, other := range assigned.Members {
+		all = append(all, groupMember{other.InstanceID, other.ClientID, other.ClientHost})
+	}
+	return all, nil
 }
 
 func (m *member) notAlone(reason string) error {

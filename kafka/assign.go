@@ -19,6 +19,7 @@ import (
 
 // assigned claims the engine's state of each new partition and starts its goroutine. No record comes before adjust.
 func (m *member) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	m.heartbeats.believe() // the answer that assigns
 	for _, part := range parts[m.cfg.Input] {
 		m.standby.Load().leave(part)
 		state, err := m.claimState(part)
@@ -187,6 +188,8 @@ func (m *member) begin(a *assignment, log span, latest bool) error {
 
 // revoked drains the partitions, commits, and lets them go; all within the rebalance timeout.
 func (m *member) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
+	m.heartbeats.ordered()
+	defer m.heartbeats.obeyed()
 	m.mu.Lock()
 	stopping := m.mu.stopping
 	m.mu.Unlock()
@@ -202,6 +205,7 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]
 // nothing committed. A commit tick that is under way is cancelled first: with the next generation's membership it would
 // otherwise go through, and put another owner's partition back.
 func (m *member) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	m.heartbeats.lost()
 	m.mu.Lock()
 	if m.mu.cancelTick != nil {
 		m.mu.cancelTick()

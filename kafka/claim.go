@@ -60,7 +60,7 @@ func (m *member) claim(ctx context.Context, as []*assignment) (left []*assignmen
 		m.mu.Lock()
 		m.mu.cancelTick = cancel
 		m.mu.Unlock()
-		err = m.commitOffsets(ctx, claimed, at)
+		err = m.commitOffsets(ctx, claimed, at, false)
 	}
 	for _, a := range claimed {
 		if a.last == at[a.part] {

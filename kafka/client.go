@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// heartbeatInterval is the time between two heartbeats, the client's and the lease's.
+// heartbeatInterval is the time between two heartbeats of ProtocolClassic, the client's and the lease's.
 func (m *member) heartbeatInterval() time.Duration { return min(3*time.Second, m.cfg.SessionTimeout/4) }
 
 // options of the member's client: the caller's first, so that ours win.
@@ -29,11 +29,7 @@ func (m *member) options() []kgo.Opt {
 		kgo.ConsumerGroup(m.cfg.Group),
 		kgo.ConsumeTopics(m.cfg.Input),
 		kgo.InstanceID(m.cfg.InstanceID),
-		// Cooperative: a partition that stays is not stopped for one that goes. Warm, or else sticky: state is where it was.
-		kgo.Balancers(m.balancers()...),
-		kgo.SessionTimeout(m.cfg.SessionTimeout),
 		kgo.RebalanceTimeout(m.cfg.RebalanceTimeout),
-		kgo.HeartbeatInterval(m.heartbeatInterval()),
 		kgo.DisableAutoCommit(),
 		// A revocation waits until what was polled is in the queues, where drain sees it.
 		kgo.BlockRebalanceOnPoll(),
@@ -57,6 +53,7 @@ func (m *member) options() []kgo.Opt {
 		kgo.MaxDecompressBatchBytes(int(m.cfg.DecompressBytes)),
 		kgo.RequiredAcks(kgo.AllISRAcks()), // also of the produce requests that we make ourselves
 	)
+	opts = append(opts, m.protocolOptions()...)
 	if m.cfg.Transactional {
 		opts = append(opts, transactionOptions()...)
 	}
@@ -64,4 +61,19 @@ func (m *member) options() []kgo.Opt {
 		opts = append(opts, kgo.WithPools(m.pool))
 	}
 	return opts
+}
+
+// protocolOptions are those that say how partitions are assigned.
+func (m *member) protocolOptions() []kgo.Opt {
+	if m.cfg.GroupProtocol == ProtocolConsumer {
+		// Of the client's own balancers that are named, the first says which of the coordinator's assigns: uniform, which is sticky. With any other
+		// balancer (ours are) the client would use the classic protocol.
+		return []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.WithHooks(m.heartbeats)}
+	}
+	return []kgo.Opt{
+		// Cooperative: a partition that stays is not stopped for one that goes. Warm, or else sticky: state is where it was.
+		kgo.Balancers(m.balancers()...),
+		kgo.SessionTimeout(m.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(m.heartbeatInterval()),
+	}
 }

@@ -81,7 +81,7 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 	if err := m.commitMarks(ctx, todo, at); err != nil {
 		return err
 	}
-	return m.commitOffsets(ctx, todo, at)
+	return m.commitOffsets(ctx, todo, at, stopped)
 }
 
 // probe asks whether the store is sound, where there is nothing to commit: without traffic its failure would show only with
@@ -135,11 +135,18 @@ func (m *member) commitMarks(ctx context.Context, as []*assignment, at map[int32
 }
 
 // commitOffsets commits to Kafka and notes what it acknowledged.
-func (m *member) commitOffsets(ctx context.Context, as []*assignment, at map[int32]position) error {
+//
+// With ProtocolConsumer a commit can meet a member's epoch that is just over. The client waits half a second for the heartbeat that tells it the new
+// one; where that takes longer, the next commit makes good. With last there is no next one, and who gets the partitions would do again what was
+// done here; so it is tried until ctx ends.
+func (m *member) commitOffsets(ctx context.Context, as []*assignment, at map[int32]position, last bool) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	answers, err := m.requestCommit(ctx, at)
+	for last && err == nil && stale(answers) && ctx.Err() == nil {
+		answers, err = m.requestCommit(ctx, at)
+	}
 	m.commits.Add(1)
 	for _, a := range as {
 		answer := answerFor(a.part, answers, err)
@@ -154,6 +161,15 @@ func (m *member) commitOffsets(ctx context.Context, as []*assignment, at map[int
 		m.log.Warn("offset commit failed; the next one makes good", "topic", m.cfg.Input, "partition", a.part, "offset", at[a.part].next, "cause", answer)
 	}
 	return nil
+}
+
+func stale(answers map[int32]error) bool {
+	for _, answer := range answers {
+		if errors.Is(answer, kerr.StaleMemberEpoch) {
+			return true
+		}
+	}
+	return false
 }
 
 // answerFor is what Kafka said of a partition's offset: err, where the request failed as a whole.

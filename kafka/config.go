@@ -36,6 +36,9 @@ type RelayConfig struct {
 	// InstanceID is the static membership's id; default "noecho-" and the engine's id. With it a process that was killed
 	// gets its partitions back at once, where a dynamic member's would wait for the session to expire.
 	InstanceID string
+	// GroupProtocol, default classic, says who assigns the partitions. With ProtocolConsumer the coordinator does, which knows nothing of the members' state; the
+	// session timeout is its own; and a process that was killed gets its partitions back when its session is over, not at once.
+	GroupProtocol GroupProtocol
 
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
@@ -64,7 +67,8 @@ type RelayConfig struct {
 	// (reading only: the output's tail is recovered).
 	CommitInterval time.Duration
 	// SessionTimeout, default 45 s, and RebalanceTimeout, default 60 s, are the group's. Revoked partitions are drained
-	// within half of the latter.
+	// within half of the latter. With ProtocolConsumer the former is the brokers' to say (consumer.session.timeout.ms of the group, else
+	// group.consumer.session.timeout.ms), and must be 0 here.
 	SessionTimeout, RebalanceTimeout time.Duration
 	// SettleWait is the pause between two looks at the output's end after a stop that was not clean; default 250 ms.
 	// A request of a killed predecessor that is still under way for longer than that may repeat records.
@@ -106,7 +110,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 // member returns the part of it that the group's half needs.
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
-		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID,
+		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID, GroupProtocol: c.GroupProtocol,
 		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom,
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
@@ -120,6 +124,7 @@ func (c *RelayConfig) member() memberConfig {
 func (c *RelayConfig) adopt(m *memberConfig) {
 	c.InstanceID, c.Key, c.OnMissingKey, c.Scope = m.InstanceID, m.Key, m.OnMissingKey, m.Scope
 	c.StartAt, c.Learn, c.LearnFrom = m.StartAt, m.Learn, m.LearnFrom
+	c.GroupProtocol = m.GroupProtocol
 	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
 	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes
 	c.FetchPartitionBytes, c.DecompressBytes, c.Logger = m.FetchPartitionBytes, m.DecompressBytes, m.Logger

@@ -66,6 +66,9 @@ type ConsumerConfig struct {
 	// gets its partitions back at once, where a dynamic member's would wait for the session to expire. Consumers that share an
 	// engine and a group need different ones.
 	InstanceID string
+	// GroupProtocol, default classic, says who assigns the partitions. With ProtocolConsumer the coordinator does, which knows nothing of the members' state; the
+	// session timeout is its own; and a process that was killed gets its partitions back when its session is over, not at once.
+	GroupProtocol GroupProtocol
 
 	Key          *KeyExtractor // default: payload
 	OnMissingKey MissingKey    // default: pass
@@ -101,7 +104,8 @@ type ConsumerConfig struct {
 	// done again.
 	CommitInterval time.Duration
 	// SessionTimeout, default 45 s, and RebalanceTimeout, default 60 s, are the group's. A handler may take longer than both; but
-	// a partition that must go while it does has half of the latter to finish, then the context ends.
+	// a partition that must go while it does has half of the latter to finish, then the context ends. With ProtocolConsumer the former
+	// is the brokers' to say (consumer.session.timeout.ms of the group, else group.consumer.session.timeout.ms), and must be 0 here.
 	SessionTimeout, RebalanceTimeout time.Duration
 
 	// QueueBytes bounds the memory of the records waiting in a partition's queue, keys, values and headers and 256 bytes for
@@ -130,7 +134,7 @@ func (c *ConsumerConfig) ensureDefaults() {
 // member returns the part of it that the group's half needs.
 func (c *ConsumerConfig) member() memberConfig {
 	return memberConfig{
-		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID,
+		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID, GroupProtocol: c.GroupProtocol,
 		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom,
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,

@@ -55,7 +55,7 @@
 //     client's again (recordPool), and nobody may hold on to the record, its key or its value.
 //   - The commit loop, the restore's claim, a revocation, and a consumer that has the engine forget keys, commit under
 //     commitMu, one at a time.
-//   - The lease is renewed by a goroutine of its own. Whoever is about to act looks at it: the producer before it sends, a handling
+//   - The lease is renewed by a goroutine of its own, or by the client's hooks (heartbeats). Whoever is about to act looks at it: the producer before it sends, a handling
 //     before it calls.
 //   - What the changelog is to be told is added by the assignment's goroutine, and written by whoever commits. A handle belongs to the
 //     standby's goroutine until leave has closed it, before the assignment claims its own.
@@ -138,12 +138,14 @@
 // (balancer.go, place.go). The protocol is cooperative: nobody gets a partition before its owner has drained it. A group
 // in which somebody does not offer our protocol uses plain cooperative-sticky, which every member offers too.
 //
+// With ProtocolConsumer the coordinator assigns, and knows nothing of this: docs/decisions/0020 has what that means.
+//
 // # What it does not do
 //
 //   - Without FencingTransactional it does not fence a process that Kafka has given up but that lives on (a long pause of the
 //     machine). Such a one stops by itself, because it acts only while the coordinator has confirmed it within the session (lease); but what it was sending, or handling, at that moment goes
 //     on beside its successor. Static membership with one process for each data directory makes that an accident that has
-//     to be arranged; a second process with the same instance id ends the first with a *FencedError.
+//     to be arranged; a second process with the same instance id ends the first with a *FencedError (with ProtocolConsumer itself).
 //   - A request that a killed predecessor had on its way for longer than SettleWait, before the output's leader appended
 //     it, goes unseen: its records are repeated. What the leader has appended is waited for until it is replicated, where the
 //     broker tells its log's end (OffsetForLeaderEpoch, which takes the right to DESCRIBE the output); else only the high

@@ -60,6 +60,18 @@ func (e *GroupError) Error() string {
 
 func (e *GroupError) Unwrap() error { return e.Err }
 
+// ProtocolError says that the group cannot be one of ProtocolConsumer.
+type ProtocolError struct {
+	Group  string
+	Reason string
+}
+
+func (e *ProtocolError) Error() string {
+	return fmt.Sprintf("kafka: group %q: group_protocol is consumer, but %s; it takes brokers of Kafka 4.0 or later that have consumer among their "+
+		"group.coordinator.rebalance.protocols and the feature group.version at 1 (kafka-features.sh upgrade --feature group.version=1); else set group_protocol to classic",
+		e.Group, e.Reason)
+}
+
 // PartitionCountError says that the output has fewer partitions than the input. A record keeps its partition's number.
 type PartitionCountError struct {
 	Input, Output   string

@@ -26,11 +26,15 @@ import (
 //
 // One member is told that there is a rebalance, and its request to join alone does not arrive. It is confirmed until the rebalance goes
 // on without it, and hears of that with the next heartbeat.
+//
+// With ProtocolConsumer it is renewed by the client's own heartbeats: see heartbeats.
 type lease struct {
-	length time.Duration // immutable after init
-	kick   chan struct{} // cap 1: ask now
+	rebalance time.Duration // immutable after init: nine tenths of the rebalance timeout
+	kick      chan struct{} // cap 1: ask now
 
-	proof atomic.Pointer[time.Time] // when the last request was sent that proves the membership; nil: none does
+	session atomic.Int64              // timeout in nanoseconds; 0: not known yet, and the lease does not hold
+	proof   atomic.Pointer[time.Time] // when the last request was sent that proves the membership; nil: none does
+	ordered atomic.Pointer[time.Time] // the coordinator waits for partitions, and not before this; nil: it does not. Of ProtocolConsumer
 
 	mu      sync.Mutex
 	renewed chan struct{} // protected by mu: closed at the next renewal
@@ -39,20 +43,36 @@ type lease struct {
 // leaseRetryPause is the time between two questions while the lease does not hold.
 const leaseRetryPause = 200 * time.Millisecond
 
-func (l *lease) init(session, rebalance time.Duration) {
-	l.length = min(session, rebalance)
-	l.length -= l.length / 10
+func (l *lease) init(rebalance time.Duration) {
+	l.rebalance = rebalance - rebalance/10
 	l.kick, l.renewed = make(chan struct{}, 1), make(chan struct{})
 }
 
-// holds says whether the lease holds now. The wall clock is looked at, too: the other one stands still while a machine sleeps.
+// limit notes the session timeout.
+func (l *lease) limit(session time.Duration) {
+	l.session.Store(int64(session))
+	l.wake()
+}
+
+// sessionTimeout returns 0 where it is not known yet.
+func (l *lease) sessionTimeout() time.Duration { return time.Duration(l.session.Load()) }
+
+// length is how long after its proof the lease ends.
+func (l *lease) length() time.Duration {
+	session := l.sessionTimeout()
+	return min(session-session/10, l.rebalance)
+}
+
+// holds says whether the lease holds now.
 func (l *lease) holds() bool {
-	proof := l.proof.Load()
-	if proof == nil {
-		return false
-	}
+	proof, ordered := l.proof.Load(), l.ordered.Load()
+	return proof != nil && within(*proof, l.length()) && (ordered == nil || within(*ordered, l.rebalance))
+}
+
+// within says whether t is less than d ago. The wall clock is looked at, too: the other one stands still while a machine sleeps.
+func within(t time.Time, d time.Duration) bool {
 	now := time.Now()
-	return now.Sub(*proof) < l.length && now.Round(0).Sub(proof.Round(0)) < l.length
+	return now.Sub(t) < d && now.Round(0).Sub(t.Round(0)) < d
 }
 
 // always is closed.
@@ -74,6 +94,14 @@ func (l *lease) held() <-chan struct{} {
 // renew notes that a request that was sent then was answered as a member's.
 func (l *lease) renew(sent time.Time) {
 	l.proof.Store(&sent)
+	l.wake()
+}
+
+// wake has those go on who wait for a lease that holds.
+func (l *lease) wake() {
+	if !l.holds() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(l.renewed)
@@ -85,20 +113,21 @@ func (l *lease) ask() { wakeUp(l.kick) }
 
 // keepLease renews the lease until ctx ends.
 func (m *member) keepLease(ctx context.Context) {
-	interval := min(m.heartbeatInterval(), m.lease.length/4)
+	session := groupSession{m: m}
 	for held, said := false, false; ; {
-		m.askCoordinator(ctx)
-		pause, now := interval, m.lease.holds()
-		if !now {
-			pause = min(pause, leaseRetryPause)
+		if m.heartbeats != nil {
+			session.look(ctx)
+		} else {
+			m.askCoordinator(ctx)
 		}
+		pause, now := m.leasePause(), m.lease.holds()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case held && !now && len(m.assignments()) > 0:
 			said = true
 			m.log.Warn("the group's coordinator does not confirm this member: its partitions wait, for another member may have them",
-				"topic", m.cfg.Input, "group", m.cfg.Group, "session_timeout", m.cfg.SessionTimeout)
+				"topic", m.cfg.Input, "group", m.cfg.Group, "session_timeout", m.lease.sessionTimeout())
 		case said && now:
 			said = false
 			m.log.Info("the group's coordinator confirms this member again", "topic", m.cfg.Input, "group", m.cfg.Group)
@@ -113,13 +142,28 @@ func (m *member) keepLease(ctx context.Context) {
 	}
 }
 
+// leasePause is the time between two looks at the lease.
+func (m *member) leasePause() time.Duration {
+	length, pause := m.lease.length(), 3*time.Second
+	if m.heartbeats == nil {
+		pause = m.heartbeatInterval()
+	}
+	if !m.lease.holds() {
+		pause = leaseRetryPause
+	}
+	if length > 0 {
+		pause = min(pause, length/4)
+	}
+	return pause
+}
+
 // askCoordinator sends one heartbeat, and takes its answer for what it says of the membership.
 func (m *member) askCoordinator(ctx context.Context) {
 	id, generation := m.cl.GroupMetadata()
 	if id == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.lease.length)
+	ctx, cancel := context.WithTimeout(ctx, m.lease.length())
 	defer cancel()
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Group, req.MemberID, req.Generation = m.cfg.Group, id, generation

@@ -12,7 +12,8 @@ import (
 
 func TestLease(t *testing.T) {
 	var l lease
-	l.init(2*time.Hour, time.Hour)
+	l.init(time.Hour)
+	l.limit(2 * time.Hour)
 	require.False(t, l.holds(), "before anything was answered")
 	waits := l.held()
 	require.NotEqual(t, (<-chan struct{})(always), waits)

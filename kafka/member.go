@@ -53,12 +53,14 @@ type member struct {
 	scope      *topicScope               // immutable after init; nil: partitions are on their own
 	missing    missing
 	lease      lease
+	heartbeats *heartbeats // set by connect, before the client is made; nil: of ProtocolClassic
+	held       instanceHeld
 	txn        *transaction // immutable while run runs; nil: commits are plain. Used under commitMu
 
 	watchEvery time.Duration // immutable after init
 	counted    chan struct{} // closed when watch knows what the group knew before: nothing is claimed earlier
 
-	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu; topicScope.mu below mu.
+	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu, lease.mu; topicScope.mu below mu; lease.mu below heartbeats.mu.
 	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
 	commitMu  sync.Mutex // held over every commit: they must not overtake each other, nor outlive an assignment
 	pauseMu   sync.Mutex // held over pausing and resuming
@@ -98,7 +100,10 @@ func (m *member) init(cfg memberConfig, s store, r role) {
 	m.broken, m.breakWith = context.WithCancelCause(context.Background())
 	m.watchEvery = watchEvery
 	m.learnFrom, _ = cfg.LearnFrom.parse() // validated
-	m.lease.init(cfg.SessionTimeout, cfg.RebalanceTimeout)
+	m.lease.init(cfg.RebalanceTimeout)
+	if cfg.GroupProtocol == ProtocolClassic {
+		m.lease.limit(cfg.SessionTimeout)
+	}
 	m.shareMemory(1)
 }
 
@@ -123,7 +128,7 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 	m.stop = stop
 
 	begin(stop)
-	if err := m.joinAlone(stop); err != nil {
+	if err := m.beforeJoin(stop); err != nil {
 		return err
 	}
 	if err := m.openChangelog(); err != nil {
@@ -151,6 +156,11 @@ func (m *member) run(ctx context.Context, begin func(stop context.Context)) erro
 
 // connect makes the client, which joins the group at once.
 func (m *member) connect() error {
+	if m.cfg.GroupProtocol == ProtocolConsumer {
+		m.heartbeats = newHeartbeats(&m.lease, func() {
+			m.fail(&ProtocolError{Group: m.cfg.Group, Reason: "the brokers refuse it, or the client's options do"})
+		})
+	}
 	ctx, hangUp := context.WithCancel(context.Background())
 	cl, err := kgo.NewClient(append(m.options(), kgo.WithContext(ctx))...)
 	if err != nil {
@@ -192,6 +202,10 @@ func (m *member) fetchError(stop context.Context, topic string, part int32, err 
 		m.fail(fatal)
 		return
 	}
+	if errors.Is(err, kerr.UnreleasedInstanceID) {
+		m.unreleased(err)
+		return
+	}
 	var session *kgo.ErrGroupSession
 	if errors.As(err, &session) {
 		m.log.Warn("group session ended; joining again", "group", m.cfg.Group, "cause", err)
@@ -228,6 +242,10 @@ func (m *member) shutdown(endLease func()) error {
 	m.role.leaving()
 	m.running.Wait()
 	m.learner.close()
+	if m.heartbeats != nil {
+		m.leave()
+		return err
+	}
 	// Close waits for the answer to a request to join, which the broker holds back until every other member has joined too, or its session is
 	// over: for as long as a rebalance may take, with nothing left to do. A static member does not leave, the partitions wait for its return, so
 	// nothing is lost by hanging up.

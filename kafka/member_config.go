@@ -13,6 +13,7 @@ type memberConfig struct {
 	Client                           []kgo.Opt
 	Hooks                            []kgo.Hook
 	Input, Group, InstanceID         string
+	GroupProtocol                    GroupProtocol
 	Key                              *KeyExtractor
 	OnMissingKey                     MissingKey
 	Scope                            Scope
@@ -41,7 +42,10 @@ func (c *memberConfig) ensureDefaults(id string) {
 	def(&c.Learn, LearnHandled)
 	def(&c.LearnFrom, LearnFromWindow)
 	def(&c.CommitInterval, time.Second)
-	def(&c.SessionTimeout, 45*time.Second)
+	def(&c.GroupProtocol, ProtocolClassic)
+	if c.GroupProtocol != ProtocolConsumer { // whose coordinator has one
+		def(&c.SessionTimeout, 45*time.Second)
+	}
 	def(&c.RebalanceTimeout, 60*time.Second)
 	def(&c.QueueBytes, 64<<20)
 	def(&c.TotalQueueBytes, 512<<20)
@@ -75,6 +79,7 @@ func (c *memberConfig) problems() (problems []string) {
 	if err := c.Scope.validate(); err != nil {
 		problems = append(problems, err.Error())
 	}
+	problems = append(problems, c.protocolProblems()...)
 	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
 		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
 	}
@@ -95,13 +100,25 @@ func (c *memberConfig) problems() (problems []string) {
 	}
 	return append(problems, tooSmall([]least{
 		{"commit_interval", int64(c.CommitInterval), int64(time.Millisecond)},
-		{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)},
 		{"rebalance_timeout", int64(c.RebalanceTimeout), int64(100 * time.Millisecond)},
 		{"queue_bytes", c.QueueBytes, 1},
 		{"total_queue_bytes", c.TotalQueueBytes, 1},
 		{"fetch_partition_bytes", int64(c.FetchPartitionBytes), 1},
 		{"decompress_bytes", c.DecompressBytes, 1},
 	})...)
+}
+
+func (c *memberConfig) protocolProblems() []string {
+	if err := c.GroupProtocol.validate(); err != nil {
+		return []string{err.Error()}
+	}
+	if c.GroupProtocol == ProtocolConsumer && c.SessionTimeout != 0 {
+		return []string{"session_timeout is the brokers' with group_protocol consumer: leave it out, and set consumer.session.timeout.ms of the group"}
+	}
+	if c.GroupProtocol == ProtocolConsumer {
+		return nil
+	}
+	return tooSmall([]least{{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)}})
 }
 
 // least is a setting and the least it may be.

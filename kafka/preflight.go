@@ -18,7 +18,7 @@ const (
 )
 
 // Preflight asks the brokers what can be asked before anything starts, and returns the first thing that is wrong, in one
-// sentence with the remedy: *BrokerError, *TopicError, *PartitionCountError, *MessageSizeError, *GroupError or *ScopeError. It writes
+// sentence with the remedy: *BrokerError, *TopicError, *PartitionCountError, *MessageSizeError, *ProtocolError, *GroupError or *ScopeError. It writes
 // nothing and takes at most 15 s. What the brokers refuse to tell (topic configs without the right to read them) is no
 // error.
 func (r *Relay) Preflight(ctx context.Context) error {
@@ -50,6 +50,9 @@ func (m *member) preflight(ctx context.Context, check func(context.Context, *kad
 	}
 	adm := kadm.NewClient(cl)
 	if err := check(ctx, adm); err != nil {
+		return err
+	}
+	if err := m.checkProtocol(ctx, cl); err != nil {
 		return err
 	}
 	return m.checkGroup(ctx, adm)

@@ -84,7 +84,7 @@ func (t *transaction) try(ctx context.Context, stopped bool) (done bool, err err
 		return false, err
 	}
 	if !open { // nothing was written: the offsets are all there is
-		return true, m.commitOffsets(ctx, todo, at)
+		return true, m.commitOffsets(ctx, todo, at, stopped)
 	}
 	return t.commit(ctx, todo, at)
 }

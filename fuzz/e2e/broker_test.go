@@ -23,7 +23,8 @@ import (
 // serveKfake is the broker's process: it prints its address and serves until its standard input closes, which also
 // happens when the test process dies, so that no broker is ever left behind.
 func serveKfake() error {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second),
+		kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "500"})) // kfake has none for a group
 	if err != nil {
 		return err
 	}

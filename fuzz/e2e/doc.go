@@ -15,7 +15,8 @@
 // output, whichever partitions its tries went to, also where every other life finds its disk gone.
 //
 // TestChaos has three members of one group, which are killed (some with their disks), stopped and frozen at random: what the documentation says of a member that Kafka had
-// given up, and of partitions that change hands, is excused, and counted. TestCluster leaves the members alone and takes the brokers away.
+// given up, and of partitions that change hands, is excused, and counted. TestGroupProtocol has two members in a group that the brokers assign, and on a real
+// broker the group goes over to that, and back, while records flow. TestCluster leaves the members alone and takes the brokers away.
 //
 // Knobs, all optional:
 //

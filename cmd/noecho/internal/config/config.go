@@ -13,6 +13,7 @@ type Config struct {
 	Brokers         []string
 	Input, Output   string
 	Group           string
+	GroupProtocol   string
 	InstanceID      string
 	ClientID        string
 	Key             string
@@ -83,6 +84,8 @@ func Default() Config {
 		// A record that can't be judged is passed on. Dropping it would lose it, stopping would let one bad record
 		// hold up a partition.
 		OnMissingKey: "pass",
+		// The members' own assignment knows who has a partition's state; the brokers' does not.
+		GroupProtocol: "classic",
 		// Within a partition the log itself says which of two records was first, and partitions need not wait for each other.
 		Scope:       "partition",
 		StartAt:     "earliest",
@@ -122,12 +125,16 @@ func (c *Config) TLSEnabled() bool {
 // Relay returns what of the settings is the relay's. The error is that of the key, which is left out then.
 func (c *Config) Relay() (kafka.RelayConfig, error) {
 	key, err := kafka.ParseKey(c.Key)
+	session := c.SessionTimeout
+	if c.GroupProtocol == string(kafka.ProtocolConsumer) {
+		session = 0 // the brokers'
+	}
 	return kafka.RelayConfig{
-		Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID,
+		Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID, GroupProtocol: kafka.GroupProtocol(c.GroupProtocol),
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
 		Learn: kafka.Learn(c.Learn), LearnFrom: kafka.LearnFrom(c.LearnFrom), ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic,
 		Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
-		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout,
+		CommitInterval: c.CommitInterval, SessionTimeout: session,
 	}, err
 }

@@ -45,6 +45,8 @@ var Settings = []Setting{
 		field: func(c *Config) any { return &c.Output }},
 	{Name: "group", Group: groupKafka, Usage: "consumer group, which keeps the position",
 		field: func(c *Config) any { return &c.Group }},
+	{Name: "group_protocol", Group: groupKafka, Usage: "who assigns partitions: classic (the members, to who has the state), or consumer (the brokers, from Kafka 4.0 on)",
+		Values: []string{"classic", "consumer"}, field: func(c *Config) any { return &c.GroupProtocol }},
 	{Name: "key", Group: groupKafka, Usage: "what names a message: payload, key, value, header:NAME, json:PATH, or several joined with +",
 		field: func(c *Config) any { return &c.Key }},
 	{Name: "on_missing_key", Group: groupKafka, Usage: "a record without that key: pass it on, drop it, or fail (stop)",

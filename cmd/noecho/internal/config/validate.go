@@ -115,6 +115,9 @@ func (v validator) kafka() {
 	if v.CommitInterval < commitMin || v.CommitInterval > commitMax {
 		v.fail("commit_interval", "is %s; choose between %s and %s", ShortDuration(v.CommitInterval), commitMin, ShortDuration(commitMax))
 	}
+	if v.GroupProtocol == string(kafka.ProtocolConsumer) && v.Origin("session_timeout") != originDefault {
+		v.fail("session_timeout", "is the brokers' where group_protocol is consumer; leave it out, and set consumer.session.timeout.ms of the group with kafka-configs")
+	}
 	if v.SessionTimeout < sessionMin || v.SessionTimeout > sessionMax {
 		v.fail("session_timeout", "is %s; choose between %s and %s", ShortDuration(v.SessionTimeout), sessionMin, ShortDuration(sessionMax))
 	}

@@ -77,6 +77,8 @@ func TestKafkaViolations(t *testing.T) {
 	f("session_timeout is 0s; choose between 1s and 30m", "--session-timeout=0s")
 	f("session_timeout is 1h", "--session-timeout=1h")
 	f("commit_interval is 2h", "--commit-interval=2h")
+	f(`group_protocol is "next"; choose classic or consumer`, "--group-protocol=next")
+	f("session_timeout is the brokers' where group_protocol is consumer", "--group-protocol=consumer", "--session-timeout=45s")
 }
 
 // TestCombinations: what does not go together is refused before anything is opened or asked, with the sentence of the library.
