@@ -131,7 +131,7 @@ func TestBadEntries(t *testing.T) {
 	} {
 		x, err := Open("store", Options{FS: leaks(t)})
 		require.NoError(t, err)
-		path, w, err := x.newTable()
+		path, w, err := x.newTable(true)
 		require.NoError(t, err)
 		require.NoError(t, w.Add(pebble.MakeInternalKey([]byte(entry[0]), 0, pebble.InternalKeyKindSet), []byte(entry[1]), false))
 		require.NoError(t, w.Close())

@@ -37,7 +37,7 @@ func TestBucketWidthCost(t *testing.T) {
 	es := randomEntries(1, n, 1e9)
 	size := func(bucketLen int) float64 {
 		x := open(t, Options{FS: vfs.NewMem(), tune: manual})
-		path, w, err := x.newTable()
+		path, w, err := x.newTable(true)
 		require.NoError(t, err)
 		for _, e := range es {
 			key := binary.BigEndian.AppendUint32(nil, 1)

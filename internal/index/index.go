@@ -272,7 +272,7 @@ func (x *Index) abandon() error {
 }
 
 // newTable creates the next table of an Ingest. Only the holder of x.writer.
-func (x *Index) newTable() (path string, w sstable.RawWriter, err error) {
+func (x *Index) newTable(filter bool) (path string, w sstable.RawWriter, err error) {
 	x.nextTable++
 	path = x.fs.PathJoin(x.tmpDir, fmt.Sprintf("%06d%s", x.nextTable, tableSuffix))
 	f, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
@@ -280,5 +280,9 @@ func (x *Index) newTable() (path string, w sstable.RawWriter, err error) {
 		return path, nil, fmt.Errorf("cannot create %q: %w", path, err)
 	}
 	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: bytesPerSync})
-	return path, sstable.NewRawWriter(objstorageprovider.NewFileWritable(f), x.tableOpts), nil
+	o := x.tableOpts
+	if !filter {
+		o.FilterPolicy = pebble.NoFilterPolicy
+	}
+	return path, sstable.NewRawWriter(objstorageprovider.NewFileWritable(f), o), nil
 }

@@ -90,6 +90,7 @@ type tableBuilder struct {
 	paths []string          // of all tables begun, finished or not
 	keys  []int64           // entries of each run
 	w     sstable.RawWriter // the table being written, or nil
+	bare  bool              // tables get no filter: see filteredRuns
 	key   [keyLen]byte
 	value [maxValueLen]byte
 }
@@ -127,6 +128,7 @@ func (b *tableBuilder) run(r *Run) error {
 	if r.Partition == metaPartition || r.Partition >= trailBit {
 		return &InputError{What: runName(r), Reason: "ids of partitions are from 1 to 2^31-1"}
 	}
+	b.bare = b.x.settler.runs(r.Partition, r.Bucket) >= b.x.opts.filteredRuns
 	var last Entry
 	n := 0
 	for e := range r.Entries {
@@ -157,6 +159,7 @@ func (b *tableBuilder) run(r *Run) error {
 }
 
 func (b *tableBuilder) metas(metas []Meta) error {
+	b.bare = false
 	var key []byte
 	for i, m := range metas {
 		if i > 0 && bytes.Compare(metas[i-1].Key, m.Key) >= 0 {
@@ -197,7 +200,7 @@ func (b *tableBuilder) roll() error {
 	if err := b.finish(); err != nil {
 		return err
 	}
-	path, w, err := b.x.newTable()
+	path, w, err := b.x.newTable(!b.bare)
 	b.paths = append(b.paths, path)
 	b.w = w
 	return err

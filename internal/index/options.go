@@ -44,6 +44,9 @@ type Options struct {
 	// mergeDepth is the constant of that name, in tests less.
 	mergeDepth int
 
+	// filteredRuns is the constant of that name, in tests less.
+	filteredRuns int
+
 	// tune changes Pebble's options, for tests that must own every file
 	// operation and for benchmarks of the choices below.
 	tune func(*pebble.Options)
@@ -83,9 +86,15 @@ const (
 	// rewrites the whole bucket, and what is stacked after it stays a stack if it is
 	// little: a bucket of 150 runs that was merged at 64 and 128 was left with 22, of
 	// which each lookup opens one after the other. Why not larger: a lookup of a mark
-	// that is there asks the filters of the runs, a byte a key, which want to be in
-	// the cache. (Of those that are not there a second filter keeps most away.)
+	// that is there asks all runs, and beyond filteredRuns reads a block of each. (Of
+	// those that are not there a second filter keeps most away.)
 	mergeDepth = 192
+
+	// filteredRuns is how many runs of a stack have filters; those above have none. All
+	// filters of a deep stack do not fit into the cache, and then each lookup reads
+	// nearly all of them, for they go round: a filter of a megabyte costs 300 us,
+	// the block that it would spare 10.
+	filteredRuns = 64
 
 	// pebbleDepth: Pebble merges by itself what is so many times mergeDepth deep,
 	// which is deeper than sealing lets a stack become (WaitL0).
@@ -137,6 +146,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.mergeDepth <= 0 {
 		o.mergeDepth = mergeDepth
+	}
+	if o.filteredRuns <= 0 {
+		o.filteredRuns = filteredRuns
 	}
 	return o
 }

@@ -20,8 +20,7 @@ import (
 // partition brought nothing for it. Late marks may come after that: they are
 // stacked again, and merged when they are a quarter of the bucket.
 //
-// A stack cannot grow for ever: its filters must fit into the cache. One that is
-// mergeDepth runs deep is merged before its bucket has ended, and then not before
+// A stack cannot grow for ever. One that is mergeDepth runs deep is merged before its bucket has ended, and then not before
 // the stack has as many keys as what it is merged with, so that a bucket of n
 // times mergeDepth runs is rewritten log2 n times and not n times; but at one and
 // a half times mergeDepth in any case. Pebble is told to leave it alone: by
@@ -182,6 +181,16 @@ func (x *Index) Unsettled(partition uint32, bucket uint64) bool {
 	defer s.mu.Unlock()
 	h := s.parts[partition][bucket]
 	return h != nil && (h.due || h.takenRuns > 0 || h.restDue())
+}
+
+// runs is how many runs of a bucket are stacked.
+func (s *settler) runs(partition uint32, bucket uint64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.parts[partition][bucket]; h != nil {
+		return h.runs
+	}
+	return 0
 }
 
 // begin takes note of what a merge of h begins with.

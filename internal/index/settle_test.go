@@ -242,6 +242,29 @@ func TestStackedRunsAreFiltered(t *testing.T) {
 	require.Greater(t, after.Hits-before.Hits, int64(absent*16*95/100))
 }
 
+// TestDeepRunsHaveNoFilters: a stack's first runs have filters, those above them none; what is in either is found, and what is not is not.
+func TestDeepRunsHaveNoFilters(t *testing.T) {
+	x := open(t, Options{FS: leaks(t), filteredRuns: 5, tune: func(p *pebble.Options) { manual(p) }})
+	m := newModel()
+	stackRuns(t, x, m, 1, 17, 100)
+	requireState(t, x, m)
+	levels, err := x.db.SSTables(pebble.WithProperties())
+	require.NoError(t, err)
+	filtered, bare := 0, 0
+	for _, table := range levels[0] {
+		if _, _, _, _, mark := decodeKey(table.Smallest.UserKey); !mark {
+			continue
+		}
+		if table.Properties.FilterSize > 0 {
+			filtered++
+		} else {
+			bare++
+		}
+	}
+	require.Equal(t, 4, filtered, "the first run lies in L6")
+	require.Equal(t, 12, bare)
+}
+
 // TestMetasAreMerged: each Ingest stacks a table of metas onto the one before. They do not grow into the deepest stack of the store.
 func TestMetasAreMerged(t *testing.T) {
 	x := open(t, Options{FS: leaks(t)})

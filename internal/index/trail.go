@@ -83,6 +83,7 @@ func (b *tableBuilder) trail(t *Trail) error {
 		return &InputError{What: "trail", Reason: "no partition has that id"}
 	}
 	b.x.trails.Store(true)
+	b.bare = true // nobody asks a filter for a place in the log
 	var key []byte
 	last := int64(-1)
 	for first, block := range t.Blocks {
