@@ -49,7 +49,7 @@ func (m *member) checkProtocol(ctx context.Context, cl *kgo.Client) error {
 			return &ProtocolError{Group: m.cfg.Group, Reason: fmt.Sprintf("broker %d does not speak that protocol", b.NodeID)}
 		}
 	}
-	session, interval, err := groupTimes(ctx, cl, m.cfg.Group)
+	session, interval, _, err := groupTimes(ctx, cl, m.cfg.Group)
 	if err != nil {
 		return nil // asked again, until it is answered, while the member runs
 	}

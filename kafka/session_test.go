@@ -83,13 +83,60 @@ func (w *world) groupConfig(name, value string) {
 // TestGroupTimes: the group's own, else the broker's.
 func TestGroupTimes(t *testing.T) {
 	w := newAssignedWorld(t, 1)
-	session, interval, err := groupTimes(t.Context(), w.cl, testGroup)
+	session, interval, guessed, err := groupTimes(t.Context(), w.cl, testGroup)
 	require.NoError(t, err)
+	require.NoError(t, guessed)
 	require.Equal(t, []time.Duration{testSession, 20 * time.Millisecond}, []time.Duration{session, interval})
 	w.groupConfig("consumer.session.timeout.ms", "700")
-	session, interval, err = groupTimes(t.Context(), w.cl, testGroup)
+	session, interval, guessed, err = groupTimes(t.Context(), w.cl, testGroup)
 	require.NoError(t, err)
+	require.NoError(t, guessed)
 	require.Equal(t, []time.Duration{700 * time.Millisecond, 20 * time.Millisecond}, []time.Duration{session, interval})
+}
+
+// answerConfigs answers questions for configurations of one kind of resource: with an error, or else with those values.
+func (w *world) answerConfigs(kind kmsg.ConfigResourceType, refuse *kerr.Error, values map[string]string) {
+	w.cluster.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := r.(*kmsg.DescribeConfigsRequest)
+		if len(req.Resources) != 1 || req.Resources[0].ResourceType != kind {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		rr := kmsg.NewDescribeConfigsResponseResource()
+		rr.ResourceType, rr.ResourceName = kind, req.Resources[0].ResourceName
+		if refuse != nil {
+			rr.ErrorCode = refuse.Code
+		}
+		for name, value := range values {
+			c := kmsg.NewDescribeConfigsResponseResourceConfig()
+			c.Name, c.Value = name, &value
+			rr.Configs = append(rr.Configs, c)
+		}
+		resp.Resources = append(resp.Resources, rr)
+		return resp, nil, true
+	})
+}
+
+// TestGroupTimesHidden: who may read the brokers' configuration and not the group's, which may have a shorter session, assumes no more than is usual.
+func TestGroupTimesHidden(t *testing.T) {
+	const session, beat = "group.consumer.session.timeout.ms", "group.consumer.heartbeat.interval.ms"
+	for brokers, want := range map[string]time.Duration{"60000": usualSession, "20000": 20 * time.Second} {
+		w := newAssignedWorld(t, 1)
+		w.answerConfigs(kmsg.ConfigResourceTypeGroupConfig, kerr.GroupAuthorizationFailed, nil)
+		w.answerConfigs(kmsg.ConfigResourceTypeBroker, nil, map[string]string{session: brokers, beat: "3000"})
+		got, interval, guessed, err := groupTimes(t.Context(), w.cl, testGroup)
+		require.NoError(t, err)
+		require.ErrorIs(t, guessed, kerr.GroupAuthorizationFailed)
+		require.Equal(t, want, got)
+		require.Equal(t, 3*time.Second, interval)
+	}
+	// An error that may pass is none of these.
+	w := newAssignedWorld(t, 1)
+	w.answerConfigs(kmsg.ConfigResourceTypeGroupConfig, kerr.UnknownServerError, nil)
+	_, _, guessed, err := groupTimes(t.Context(), w.cl, testGroup)
+	require.NoError(t, guessed)
+	require.ErrorIs(t, err, kerr.UnknownServerError)
 }
 
 // TestSessionUnknown: who may not ask assumes what is usual, and runs.

@@ -187,3 +187,15 @@ func TestPrint(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, l.Config, again.Config)
 }
+
+// TestPrintGroupProtocol: the session timeout is the brokers' with group_protocol consumer, and a file that names one would be refused.
+func TestPrintGroupProtocol(t *testing.T) {
+	l, err := load(t, "", nil, with("--group-protocol=consumer")...)
+	require.NoError(t, err)
+	var b strings.Builder
+	require.NoError(t, l.Print(&b))
+	require.Contains(t, b.String(), "# session_timeout: the brokers'")
+	again, err := load(t, b.String(), nil)
+	require.NoError(t, err)
+	require.Equal(t, l.Config, again.Config)
+}

@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"go.yaml.in/yaml/v3"
+
+	"noecho/kafka"
 )
 
 // mask stands for a secret that is set.
@@ -44,6 +46,9 @@ func (l *Loaded) line(s *Setting) (string, error) {
 	if s.Secret && text != "" {
 		// Commented out: a printed file that is used again must not log in with asterisks.
 		return "# " + s.Name + ": " + mask, nil
+	}
+	if s.Name == "session_timeout" && l.GroupProtocol == string(kafka.ProtocolConsumer) {
+		return "# " + s.Name + ": the brokers'", nil // a file that names one is refused
 	}
 	value, err := yaml.Marshal(&yaml.Node{Kind: yaml.ScalarNode, Value: text, Style: styleOf(text)})
 	if err != nil {
