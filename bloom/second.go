@@ -18,7 +18,6 @@ import (
 // The zero value is an empty set. Not safe for concurrent use. Test and Add allocate nothing.
 type Second struct {
 	layers []narrow // the last takes the adds
-	count  uint64
 }
 
 // secondBits a key, at 8 probes: of the keys that are not there 3 in 100 come through, and in a set that has grown as many for each layer.
@@ -34,7 +33,12 @@ func (s *Second) Room() uint64 {
 }
 
 // Count is how many keys were added.
-func (s *Second) Count() uint64 { return s.count }
+func (s *Second) Count() (n uint64) {
+	for i := range s.layers {
+		n += s.layers[i].adds
+	}
+	return n
+}
 
 // Bytes is the memory it holds.
 func (s *Second) Bytes() (n int64) {
@@ -46,7 +50,7 @@ func (s *Second) Bytes() (n int64) {
 
 // Grow takes memory for so many keys more, which may take long, and does not touch the set: apply, which the caller calls with the set to himself, puts it into place.
 func (s *Second) Grow(keys uint64) (apply func()) {
-	l := newNarrow(0, min(max(keys, 2*s.count, defaultMinKeys), maxLayerKeys), secondBits)
+	l := newNarrow(0, min(max(keys, 2*s.Count(), defaultMinKeys), maxLayerKeys), secondBits)
 	return func() { s.layers = append(s.layers, l) }
 }
 
@@ -54,7 +58,6 @@ func (s *Second) Grow(keys uint64) (apply func()) {
 func (s *Second) Add(h Hash) {
 	l := &s.layers[len(s.layers)-1]
 	l.adds++
-	s.count++
 	l.block(h).add(otherSlots(h.Lo))
 	runtime.KeepAlive(s)
 }

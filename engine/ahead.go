@@ -115,7 +115,7 @@ func (s *shard) aheadJobs(hs []bloom.Hash) *ahead {
 		mask := (s.masks[i] | s.maybe) & s.visible
 		for at := len(s.buckets) - 1; at >= 0 && mask != 0; at-- {
 			b := &s.buckets[at]
-			if !b.cold || b.bit&mask == 0 || (b.second != nil && !b.second.Test(h)) {
+			if b.bit&mask == 0 || !b.indexMayHold(h) {
 				continue
 			}
 			if s.warm(b, h) {

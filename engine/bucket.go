@@ -43,6 +43,12 @@ func (s *shard) sinceOf(num int64) int64 {
 	return s.streamTime
 }
 
+// ownPlane says whether the bucket at a position has a plane of the filter that neither neighbour has. Called with mu held.
+func (s *shard) ownPlane(i int) bool {
+	bit := s.buckets[i].bit
+	return bit != 0 && (i == 0 || bit != s.buckets[i-1].bit) && (i == len(s.buckets)-1 || bit != s.buckets[i+1].bit)
+}
+
 // planeShare is how many consecutive buckets share a plane of the filter. G+1 buckets are visible and one more may wait
 // for its clearing; where they outnumber the planes, neighbours share, so that planes still die in order.
 func planeShare(g int) int {

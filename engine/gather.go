@@ -61,14 +61,7 @@ func (s *shard) beginGather() bool {
 	}
 	for i := 0; i < len(s.buckets)-1; i++ {
 		b := &s.buckets[i]
-		if b.bit == 0 || b.scattered || !b.stored || b.bit == s.buckets[i+1].bit || i > 0 && b.bit == s.buckets[i-1].bit {
-			continue
-		}
-		whole := true
-		for _, t := range b.tables {
-			whole = whole && s.evictable(t)
-		}
-		if whole && s.filter.GatherBegin(b.plane()) {
+		if !b.scattered && b.stored && s.ownPlane(i) && s.allEvictable(b) && s.filter.GatherBegin(b.plane()) {
 			s.startGather(b.num)
 			return true
 		}

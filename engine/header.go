@@ -124,6 +124,7 @@ func writeFile(fs vfs.FS, dir, name string, write func(io.Writer) error) (err er
 	tmp, path := fs.PathJoin(dir, name+tmpSuffix), fs.PathJoin(dir, name)
 	defer func() {
 		if err != nil {
+			_ = fs.Remove(tmp) // it may be large; one that stays is of no account
 			err = fmt.Errorf("engine: writing %s: %w", path, err)
 		}
 	}()

@@ -118,13 +118,10 @@ func (s *shard) beginKeep() bool {
 		if s.buckets[i+1].first >= s.durable {
 			return false
 		}
-		if b.kept || b.bit == 0 || !b.stored || b.keys < uint64(s.e.opt.leastKept) || b.bit == s.buckets[i+1].bit || i > 0 && b.bit == s.buckets[i-1].bit {
+		if b.kept || !b.stored || b.keys < uint64(s.e.opt.leastKept) || !s.ownPlane(i) || !s.allEvictable(b) {
 			continue
 		}
 		shape, whole := f.Whole(b.plane())
-		for _, t := range b.tables {
-			whole = whole && s.evictable(t)
-		}
 		if whole && shape.Keys >= b.keys && shape.Keys >= shape.Capacity/keptShare {
 			b.kept = true // or it was tried
 			s.startKeep(b.num, shape)
@@ -162,9 +159,6 @@ func (s *shard) startKeep(bucket int64, shape bloom.PlaneShape) {
 				}
 			})
 		})
-		if k.err != nil {
-			s.e.removePlane(planeName(s.id, bucket) + tmpSuffix)
-		}
 	}()
 }
 

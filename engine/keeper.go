@@ -210,6 +210,11 @@ func (s *shard) evictable(t *table) bool {
 	return t.sealed && (s.filter == nil || t.planted == len(t.dir))
 }
 
+// allEvictable says so of all tables of a bucket. Called with mu held.
+func (s *shard) allEvictable(b *bucket) bool {
+	return !slices.ContainsFunc(b.tables, func(t *table) bool { return !s.evictable(t) })
+}
+
 // oldest is the first position of the log the shard still needs; ok=false when it needs none.
 func (s *shard) oldest() (position, bool) {
 	for _, t := range s.unsealed {

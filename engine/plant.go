@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"slices"
-
-	"noecho/bloom"
-)
+import "noecho/bloom"
 
 // Planting: the marks of a frozen table are put into the filter, after the fact and away from Check.
 //
@@ -74,7 +70,8 @@ func (s *shard) tend() bool {
 		if plan.table != nil {
 			s.plantSome(plan.table, plan.plane)
 		} else {
-			more = s.clearSome() || s.gatherSome() || s.dropSecond() || s.keepSome()
+			s.dropSecond()
+			more = s.clearSome() || s.gatherSome() || s.keepSome()
 		}
 		s.mu.Unlock()
 		return more
@@ -179,16 +176,14 @@ func (s *shard) plantSome(t *table, plane int) {
 }
 
 // dropSecond lets go of a second opinion that is no longer worth its memory: its bucket has ended and its stack was merged. It decides
-// nothing, so nothing depends on the moment. Called with mu held; there is never more to do at once.
-func (s *shard) dropSecond() bool {
+// nothing, so nothing depends on the moment. Called with mu held.
+func (s *shard) dropSecond() {
 	for i := 0; i < len(s.buckets)-1; i++ {
 		b := &s.buckets[i]
-		sealed := b.second != nil && !slices.ContainsFunc(b.tables, func(t *table) bool { return !s.evictable(t) })
-		if sealed && !s.e.index.Unsettled(s.id, uint64(b.num)) {
+		if b.second != nil && s.allEvictable(b) && !s.e.index.Unsettled(s.id, uint64(b.num)) {
 			b.second = nil
 		}
 	}
-	return false
 }
 
 // clearSome goes on clearing the planes of dead buckets, and reports whether there is more to clear: a bounded piece, because clearing

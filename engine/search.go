@@ -65,7 +65,7 @@ func (s *shard) lookIn(b *bucket, h bloom.Hash, whole bool) (int64, error) {
 			return s.unlessForgotten(b, h, offsetOf(v)), nil
 		}
 	}
-	if !whole || !b.cold || (b.second != nil && !b.second.Test(h)) {
+	if !whole || !b.indexMayHold(h) {
 		return -1, nil
 	}
 	r, err := s.openReader()

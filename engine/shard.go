@@ -125,6 +125,11 @@ type bucket struct {
 	second *bloom.Second
 }
 
+// indexMayHold is false where no mark of h is in the index and in no table of the bucket.
+func (b *bucket) indexMayHold(h bloom.Hash) bool {
+	return b.cold && (b.second == nil || b.second.Test(h))
+}
+
 // plane is the number of the bucket's plane, which it must have.
 func (b *bucket) plane() int { return bits.TrailingZeros8(uint8(b.bit)) }
 
