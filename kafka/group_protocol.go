@@ -61,15 +61,10 @@ func (m *member) beforeJoin(ctx context.Context) error {
 	if m.scope == nil && m.cfg.GroupProtocol != ProtocolConsumer {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
-	defer cancel()
-	cl, err := kgo.NewClient(m.cfg.Client...)
-	if err != nil {
-		return &ConfigError{Problems: []string{"client: " + err.Error()}}
-	}
-	defer cl.Close()
-	if err := m.checkProtocol(ctx, cl); err != nil {
-		return err
-	}
-	return m.checkAlone(ctx, kadm.NewClient(cl))
+	return m.ask(ctx, func(ctx context.Context, cl *kgo.Client) error {
+		if err := m.checkProtocol(ctx, cl); err != nil {
+			return err
+		}
+		return m.checkAlone(ctx, kadm.NewClient(cl))
+	})
 }

@@ -38,6 +38,23 @@ func (r *Relay) Preflight(ctx context.Context) error {
 
 // preflight asks whether brokers answer, then what check asks, then for the group.
 func (m *member) preflight(ctx context.Context, check func(context.Context, *kadm.Client) error) error {
+	return m.ask(ctx, func(ctx context.Context, cl *kgo.Client) error {
+		if err := cl.Ping(ctx); err != nil {
+			return &BrokerError{Err: err}
+		}
+		adm := kadm.NewClient(cl)
+		if err := check(ctx, adm); err != nil {
+			return err
+		}
+		if err := m.checkProtocol(ctx, cl); err != nil {
+			return err
+		}
+		return m.checkGroup(ctx, adm)
+	})
+}
+
+// ask gives questions a client of their own, which is in no group, and preflightTimeout.
+func (m *member) ask(ctx context.Context, questions func(context.Context, *kgo.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	cl, err := kgo.NewClient(m.cfg.Client...)
@@ -45,17 +62,7 @@ func (m *member) preflight(ctx context.Context, check func(context.Context, *kad
 		return &ConfigError{Problems: []string{"client: " + err.Error()}}
 	}
 	defer cl.Close()
-	if err := cl.Ping(ctx); err != nil {
-		return &BrokerError{Err: err}
-	}
-	adm := kadm.NewClient(cl)
-	if err := check(ctx, adm); err != nil {
-		return err
-	}
-	if err := m.checkProtocol(ctx, cl); err != nil {
-		return err
-	}
-	return m.checkGroup(ctx, adm)
+	return questions(ctx, cl)
 }
 
 // checkGroup asks for the group's offsets. A cluster nobody has committed to yet makes the topic for them at this very
