@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -110,7 +111,7 @@ func TestRefused(t *testing.T) {
 	require.ErrorContains(t, execute(t, child.Command, "dance"), "dance")
 }
 
-// TestFlagsOfTheDocument: docs/performance.md names no flag that is not there.
+// TestFlagsOfTheDocument: docs/performance.md names no flag that is not there. Lines about bench-kafka are that command's (see its TestFlagsOfTheDocument).
 func TestFlagsOfTheDocument(t *testing.T) {
 	text, err := os.ReadFile("../docs/performance.md")
 	require.NoError(t, err)
@@ -118,11 +119,17 @@ func TestFlagsOfTheDocument(t *testing.T) {
 	for _, cmd := range root().Commands() {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { flags["--"+f.Name] = true })
 	}
-	found := regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(string(text), -1)
-	require.NotEmpty(t, found)
-	for _, f := range found {
-		require.True(t, flags[f], "docs/performance.md mentions %s, a flag that is not there", f)
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "bench-kafka") {
+			continue
+		}
+		for _, f := range regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(line, -1) {
+			found++
+			require.True(t, flags[f], "docs/performance.md mentions %s, a flag that is not there", f)
+		}
 	}
+	require.Positive(t, found)
 }
 
 func TestRatio(t *testing.T) {

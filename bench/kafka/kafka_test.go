@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,25 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// TestFlagsOfTheDocument: what docs/performance.md says of bench-kafka names no flag that is not there.
+func TestFlagsOfTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/performance.md")
+	require.NoError(t, err)
+	flags := flag.NewFlagSet("kafka", flag.ContinueOnError)
+	new(settings).define(flags)
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, "bench-kafka") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`--([a-z][a-z-]+)`).FindAllStringSubmatch(line, -1) {
+			found++
+			require.NotNil(t, flags.Lookup(m[1]), "docs/performance.md mentions %s, a flag that is not there", m[0])
+		}
+	}
+	require.Positive(t, found)
 }
 
 func newInput(t *testing.T, records int, copies float64) *relays.Bench {

@@ -44,17 +44,7 @@ func main() {
 		return
 	}
 	s := settings{brokers: os.Getenv("KAFKA_BROKERS"), pids: os.Getenv("KAFKA_PIDS")}
-	flag.IntVar(&s.records, "records", 2_000_000, "records of 100 bytes in the input; of 1 KB a quarter of it, of slow rivals a fifth of that")
-	flag.IntVar(&s.rounds, "rounds", 3, "rounds that count")
-	flag.IntVar(&s.warm, "warm", 1, "rounds before, for a broker that compiles its code")
-	flag.Float64Var(&s.copies, "copies", 0.05, "share of the records that are copies (0 is hardest: all must be written)")
-	flag.IntVar(&s.partitions, "partitions", 4, "partitions of input and output")
-	flag.IntVar(&s.rate, "rate", 10_000, "records a second where latency is measured")
-	flag.IntVar(&s.seconds, "seconds", 20, "of each latency run")
-	flag.BoolVar(&s.quick, "quick", false, "everything once and short: less than 3 minutes")
-	flag.StringVar(&s.only, "only", "", "rivals to measure, separated by commas (default: all)")
-	flag.StringVar(&s.cache, "cache", "../.kafka", "where the jars of Kafka Streams go")
-	flag.StringVar(&s.out, "out", "kafka", "path of the reports, to which .json and .html are added")
+	s.define(flag.CommandLine)
 	flag.Parse()
 	if s.quick {
 		s.records, s.rounds, s.warm, s.seconds = 400_000, 1, 0, 4
@@ -62,6 +52,21 @@ func main() {
 	if err := measureAll(context.Background(), s); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// define gives f the flags that set s.
+func (s *settings) define(f *flag.FlagSet) {
+	f.IntVar(&s.records, "records", 2_000_000, "records of 100 bytes in the input; of 1 KB a quarter of it, of slow rivals a fifth of that")
+	f.IntVar(&s.rounds, "rounds", 3, "rounds that count")
+	f.IntVar(&s.warm, "warm", 1, "rounds before, for a broker that compiles its code")
+	f.Float64Var(&s.copies, "copies", 0.05, "share of the records that are copies (0 is hardest: all must be written)")
+	f.IntVar(&s.partitions, "partitions", 4, "partitions of input and output")
+	f.IntVar(&s.rate, "rate", 10_000, "records a second where latency is measured")
+	f.IntVar(&s.seconds, "seconds", 20, "of each latency run")
+	f.BoolVar(&s.quick, "quick", false, "everything once and short: less than 3 minutes")
+	f.StringVar(&s.only, "only", "", "rivals to measure, separated by commas (default: all)")
+	f.StringVar(&s.cache, "cache", "../.kafka", "where the jars of Kafka Streams go")
+	f.StringVar(&s.out, "out", "kafka", "path of the reports, to which .json and .html are added")
 }
 
 // measureAll makes the run and writes its reports.
