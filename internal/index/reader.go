@@ -19,11 +19,11 @@ type Reader struct {
 	// Links of Index.mu.readers, under Index.mu.
 	prev, next *Reader
 
-	// mu lets Index.Close take the iterator away from a reader in use.
+	// mu lets Index.Close take the iterators away from a reader in use.
 	mu  sync.Mutex
-	it  *pebble.Iterator // nil when closed
-	of  *snapshot        // that it was cloned from
-	key [keyLen]byte     // scratch of Get
+	of  *snapshot    // nil when closed
+	its clones       // of it, those that were needed so far
+	key [keyLen]byte // scratch of Get
 
 	seek []byte // scratch of TrailAt
 }
@@ -50,12 +50,12 @@ func (x *Index) ResetReader(r *Reader) error {
 	if err := r.Close(); err != nil {
 		return err
 	}
-	of, it, err := x.acquire()
+	of, err := x.acquire()
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	r.it, r.of = it, of
+	r.of = of
 	r.mu.Unlock()
 	x.mu.Lock()
 	head := &x.mu.readers
@@ -69,20 +69,22 @@ func (x *Index) ResetReader(r *Reader) error {
 func (r *Reader) Get(partition uint32, bucket, hi, lo uint64) (offset int64, ok bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.it == nil {
-		return 0, false, r.closedErr()
+	how := inMerged
+	if r.of != nil && r.x.settler.runs(partition, bucket) > 0 {
+		how = inStack
 	}
-	if err := r.x.failure(); err != nil {
+	it, err := r.iterator(how)
+	if err != nil {
 		return 0, false, err
 	}
 	putKey(&r.key, partition, bucket, hi, lo)
 	// The whole key is its own prefix (DefaultComparer), so this stops at the
 	// key: a SeekGE goes on to the next live one, over whatever deleted
 	// entries lie between and into the next table.
-	if !r.it.SeekPrefixGE(r.key[:]) {
-		return 0, false, r.x.wrap(r.it.Error())
+	if !it.SeekPrefixGE(r.key[:]) {
+		return 0, false, r.x.wrap(it.Error())
 	}
-	value, err := r.it.ValueAndErr()
+	value, err := it.ValueAndErr()
 	if err != nil {
 		return 0, false, r.x.wrap(err)
 	}
@@ -91,6 +93,24 @@ func (r *Reader) Get(partition uint32, bucket, hi, lo uint64) (offset int64, ok 
 		return 0, false, r.x.badEntry(r.key[:], value)
 	}
 	return offset, true, nil
+}
+
+// iterator returns the reader's iterator of a kind. Needs r.mu.
+func (r *Reader) iterator(how kind) (*pebble.Iterator, error) {
+	if r.of == nil {
+		return nil, r.closedErr()
+	}
+	if err := r.x.failure(); err != nil {
+		return nil, err
+	}
+	if r.its[how] == nil {
+		it, err := r.x.clone(r.of, how)
+		if err != nil {
+			return nil, err
+		}
+		r.its[how] = it
+	}
+	return r.its[how], nil
 }
 
 // closedErr tells a closed index from a closed reader. Needs r.mu.
@@ -112,13 +132,13 @@ func (r *Reader) closedErr() error {
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.it == nil {
+	if r.of == nil {
 		return nil
 	}
 	// Before the reader leaves the list: Index.Close stops the closer once it
 	// finds the list empty.
-	r.x.release(r.of, r.it)
-	r.it, r.of = nil, nil
+	r.x.release(r.of, &r.its)
+	r.of = nil
 	r.x.mu.Lock()
 	defer r.x.mu.Unlock()
 	r.prev.next, r.next.prev = r.next, r.prev

@@ -6,8 +6,8 @@ import (
 	"noecho/internal/invariants"
 )
 
-// snapshot is an iterator that nobody moves, and that every reader of the same
-// version of the store is cloned from.
+// snapshot is an iterator that nobody moves, and that those of every reader of the same
+// version of the store are cloned from.
 //
 // Naive: each reader opens an iterator and closes it. But the last iterator of a
 // version, when it is closed, takes DB.mu to give up the version's files, and a
@@ -28,15 +28,33 @@ type snapshot struct {
 	it  *pebble.Iterator
 	gen uint64 // Index.gen before it was opened
 	// Under Index.snap:
-	refs int                // readers
-	idle []*pebble.Iterator // clones without a reader
+	refs int                       // readers
+	idle [kinds][]*pebble.Iterator // clones without a reader
 }
 
-// maxIdle bounds the clones that are kept: as many batches as run at once, and the goroutines that look up ahead for them.
+// kind of a clone, by the buckets that are looked up with it.
+//
+// What a clone has opened it asks from then on, for every key: a lookup in a stack of thirty runs
+// opens thirty tables, and each lookup after it, in whatever bucket, would ask their
+// filters, a line of memory each, though it is plain that they have nothing of
+// that bucket. (Bounds on the iterator would close them, to be opened again by the next
+// lookup in the stack.) So lookups in buckets that are merged, most of them, have clones of their own.
+type kind int
+
+const (
+	inMerged kind = iota
+	inStack
+	kinds
+)
+
+// clones that a reader has, by kind; nil: none.
+type clones [kinds]*pebble.Iterator
+
+// maxIdle bounds the clones of a kind that are kept: as many batches as run at once, and the goroutines that look up ahead for them.
 const maxIdle = 16
 
-// acquire clones an iterator of the present state.
-func (x *Index) acquire() (*snapshot, *pebble.Iterator, error) {
+// acquire returns the snapshot of the present state, to be given back by release.
+func (x *Index) acquire() (*snapshot, error) {
 	x.snap.Lock()
 	var old *snapshot
 	// Read before the iterator is opened: a change in between makes it newer
@@ -45,48 +63,57 @@ func (x *Index) acquire() (*snapshot, *pebble.Iterator, error) {
 	if s := x.snap.current; s != nil && s.gen != gen {
 		old = x.retireLocked()
 	}
-	s, it, err := x.cloneLocked(gen)
+	s, err := x.currentLocked(gen)
 	x.snap.Unlock()
 	x.closeSnapshot(old)
-	return s, it, err
+	return s, err
 }
 
-func (x *Index) cloneLocked(gen uint64) (*snapshot, *pebble.Iterator, error) {
+func (x *Index) currentLocked(gen uint64) (*snapshot, error) {
 	if x.snap.current == nil {
 		it, err := x.db.NewIter(nil)
 		if err != nil {
-			return nil, nil, x.wrap(err)
+			return nil, x.wrap(err)
 		}
 		x.snap.current = &snapshot{it: it, gen: gen}
 	}
 	s := x.snap.current
-	if n := len(s.idle); n > 0 {
-		it := s.idle[n-1]
-		s.idle = s.idle[:n-1]
-		s.refs++
-		return s, it, nil
-	}
-	it, err := s.it.Clone(pebble.CloneOptions{})
-	if err != nil {
-		return nil, nil, x.wrap(err)
-	}
 	s.refs++
-	return s, it, nil
+	return s, nil
 }
 
-// release takes a clone back: for the next reader, or to close it.
-func (x *Index) release(s *snapshot, it *pebble.Iterator) {
+// clone returns an iterator of a snapshot that was acquired.
+func (x *Index) clone(s *snapshot, how kind) (*pebble.Iterator, error) {
 	x.snap.Lock()
-	fresh := s == x.snap.current && s.gen == x.gen.Load()
-	// One that has met an error is not used again.
-	if fresh && len(s.idle) < maxIdle && it.Error() == nil {
-		s.idle = append(s.idle, it)
-		s.leaveLocked()
-		x.snap.Unlock()
-		return
+	defer x.snap.Unlock()
+	if n := len(s.idle[how]); n > 0 {
+		it := s.idle[how][n-1]
+		s.idle[how] = s.idle[how][:n-1]
+		return it, nil
+	}
+	it, err := s.it.Clone(pebble.CloneOptions{})
+	return it, x.wrap(err)
+}
+
+// release takes clones and their snapshot back: for the next reader, or to close them.
+func (x *Index) release(s *snapshot, its *clones) {
+	x.snap.Lock()
+	if s == x.snap.current && s.gen == x.gen.Load() {
+		for how, it := range its {
+			// One that has met an error is not used again.
+			if it != nil && len(s.idle[how]) < maxIdle && it.Error() == nil {
+				s.idle[how] = append(s.idle[how], it)
+				its[how] = nil
+			}
+		}
 	}
 	x.snap.Unlock()
-	_ = it.Close() // its error is that of the last seek, which Get has returned
+	for how, it := range its {
+		if it != nil {
+			_ = it.Close() // its error is that of the last seek, which Get has returned
+			its[how] = nil
+		}
+	}
 	x.snap.Lock()
 	s.leaveLocked() // after Close: the snapshot must outlive its clones
 	var old *snapshot
@@ -143,8 +170,10 @@ func (x *Index) closeSnapshot(s *snapshot) {
 
 // close closes the clones and then what they were cloned from. Only the closer.
 func (s *snapshot) close() {
-	for _, it := range s.idle {
-		_ = it.Close() // as in release
+	for _, its := range s.idle {
+		for _, it := range its {
+			_ = it.Close() // as in release
+		}
 	}
 	_ = s.it.Close()
 }

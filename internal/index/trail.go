@@ -108,21 +108,19 @@ func (b *tableBuilder) trail(t *Trail) error {
 func (r *Reader) TrailAt(partition uint32, bucket uint64, offset int64, dst []byte) (first int64, block []byte, ok bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.it == nil {
-		return 0, dst, false, r.closedErr()
-	}
-	if err := r.x.failure(); err != nil {
+	it, err := r.iterator(inStack)
+	if err != nil {
 		return 0, dst, false, err
 	}
 	r.seek = appendTrailKey(r.seek[:0], partition, bucket, offset)
-	if !r.it.SeekGE(r.seek) {
-		return 0, dst, false, r.x.wrap(r.it.Error())
+	if !it.SeekGE(r.seek) {
+		return 0, dst, false, r.x.wrap(it.Error())
 	}
-	p, b, first, ours := decodeTrailKey(r.it.Key())
+	p, b, first, ours := decodeTrailKey(it.Key())
 	if !ours || p != partition || b != bucket {
 		return 0, dst, false, nil
 	}
-	value, err := r.it.ValueAndErr()
+	value, err := it.ValueAndErr()
 	if err != nil {
 		return 0, dst, false, r.x.wrap(err)
 	}
