@@ -29,7 +29,7 @@ func (s *Second) Room() uint64 {
 		return 0
 	}
 	l := &s.layers[len(s.layers)-1]
-	return l.capacity - l.adds
+	return l.capacity - min(l.adds, l.capacity)
 }
 
 // Count is how many keys were added.
@@ -54,7 +54,13 @@ func (s *Second) Grow(keys uint64) (apply func()) {
 	return func() { s.layers = append(s.layers, l) }
 }
 
-// Add adds a key. There must be room.
+// Join takes in the keys of another set, which must not be used any more.
+func (s *Second) Join(o *Second) {
+	s.layers = append(s.layers, o.layers...)
+	o.layers = nil
+}
+
+// Add adds a key. There must be room, or errors become more frequent.
 func (s *Second) Add(h Hash) {
 	l := &s.layers[len(s.layers)-1]
 	l.adds++

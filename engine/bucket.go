@@ -128,7 +128,7 @@ func (s *shard) empties(b *bucket) {
 		b.kept = false
 		s.trail.cache = nil
 		b.stored, b.cold = false, false
-		b.second = nil // it may have marks that are gone, and no more
+		b.second, b.later = nil, nil // they may have marks that are gone, and no more
 	}
 	for f := range s.forgotten {
 		if f.bucket == b.num {

@@ -133,19 +133,6 @@ func (s *shard) checkChunk(recs []Record, dst []Verdict, marks *[]Mark) ([]Verdi
 	return dst, s.endChunk(err)
 }
 
-// touch asks the filter for the chunk, and has the lines of the tables come in.
-func (s *shard) touch(hs []bloom.Hash) {
-	if s.active != nil {
-		s.sink += s.active.touch(hs)
-	}
-	for _, t := range s.bare {
-		s.sink += t.touch(hs)
-	}
-	// What the filter says holds for the whole chunk: it changes under mu only, and never here.
-	s.filter.TestAll(hs, s.masks[:])
-	s.lookAhead(hs)
-}
-
 // endChunk does what is due after a chunk, whose error is passed on.
 func (s *shard) endChunk(err error) error {
 	s.closeReader()

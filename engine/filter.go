@@ -2,12 +2,10 @@ package engine
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/cockroachdb/errors/oserror"
 
@@ -73,7 +71,8 @@ func (s *shard) attachFilter() {
 	if s.filter != nil {
 		return
 	}
-	if !s.loadFilter() {
+	loaded := s.loadFilter()
+	if !loaded {
 		s.filter = s.e.newFilter()
 		for i := range s.buckets {
 			if b := &s.buckets[i]; b.cold {
@@ -84,10 +83,8 @@ func (s *shard) attachFilter() {
 		for i := range s.buckets {
 			s.maybe |= s.buckets[i].bit
 		}
-		if s.maybe != 0 {
-			s.startRebuild()
-		}
 	}
+	s.startRebuild(loaded)
 	for i := range s.buckets {
 		s.bare = append(s.bare, s.buckets[i].tables...)
 	}
@@ -161,80 +158,4 @@ func (s *shard) saveFilter() error {
 		}
 		return b.Flush()
 	})
-}
-
-// rebuild fills a filter of its own in the background: from the planes that were kept, and the index.
-type rebuild struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
-// startRebuild: called with mu held.
-func (s *shard) startRebuild() {
-	var rs []refill
-	for i := range s.buckets {
-		if b := &s.buckets[i]; b.cold {
-			rs = append(rs, refill{num: b.num, plane: b.plane(), keys: b.keys, kept: b.kept})
-		}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &rebuild{cancel: cancel, done: make(chan struct{})}
-	s.rebuild = r
-	go func() {
-		defer close(r.done)
-		defer cancel()
-		f := s.newRefilled(rs)
-		var err error
-		began, fromFiles := time.Now(), 0
-		for i := 0; i < len(rs) && err == nil; i++ {
-			var fromFile bool
-			if fromFile, err = s.refillFrom(ctx, f, rs[i]); fromFile {
-				fromFiles++
-			} else if f.Kind() == FilterSliced {
-				rs[i].kept = false // its file was refused and removed: it is written anew
-			}
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.rebuild = nil
-		if err != nil {
-			if ctx.Err() == nil {
-				s.e.logger.Error("rebuilding the filter failed: lookups stay exact but slow", "topic", s.topic, "partition", s.partition, "err", err)
-			}
-			return
-		}
-		for _, r := range rs {
-			if b := s.find(r.num); b != nil {
-				b.kept = r.kept
-			}
-		}
-		s.e.logger.Info("filter rebuilt", "topic", s.topic, "partition", s.partition, "buckets", len(rs), "from_files", fromFiles,
-			"took", time.Since(began).Round(time.Millisecond))
-		s.rebuilt = f
-		s.e.sow()
-	}()
-}
-
-// adoptRebuilt ends a rebuild. Called by the planter with mu held.
-func (s *shard) adoptRebuilt() {
-	err := s.filter.Adopt(s.rebuilt)
-	s.rebuilt = nil
-	if err != nil {
-		s.e.logger.Error("adopting the rebuilt filter", "topic", s.topic, "partition", s.partition, "err", err)
-		return
-	}
-	s.maybe = 0
-	s.freePlanes()
-	s.see()
-}
-
-// stopRebuild cancels the rebuild and waits for it. Called without mu.
-func (s *shard) stopRebuild() {
-	s.mu.Lock()
-	r := s.rebuild
-	s.mu.Unlock()
-	if r != nil {
-		r.cancel()
-		<-r.done
-	}
 }

@@ -17,6 +17,8 @@ type refill struct {
 	plane int
 	keys  uint64
 	kept  bool
+
+	second *bloom.Second // to be filled along with it; nil: none
 }
 
 // newRefilled makes the filter that a rebuild fills. Where planes were kept, the layer that takes the adds is as that of the newest of them that has room for
@@ -39,7 +41,7 @@ func (s *shard) newRefilled(rs []refill) bloom.Filter {
 	return s.e.newFilter()
 }
 
-// refillFrom puts a bucket into its plane of f: from its file, or else from the index. It reports whether the file did, if there was one.
+// refillFrom puts a bucket into its plane of f, unless that is nil, and into its second opinion: from its file, or else from the index. It reports whether the file did, if there was one.
 func (s *shard) refillFrom(ctx context.Context, f bloom.Filter, r refill) (fromFile bool, err error) {
 	if planar, ok := f.(bloom.Planar); ok && r.kept {
 		alone := f.Count(r.plane) == 0
@@ -57,11 +59,20 @@ func (s *shard) refillFrom(ctx context.Context, f bloom.Filter, r refill) (fromF
 		s.e.logger.Warn("a kept part of the filter is not used, it is read from the index", "topic", s.topic, "partition", s.partition,
 			"bucket", r.num, "reason", err)
 	}
-	if f.Room(r.plane) < r.keys {
+	if f != nil && f.Room(r.plane) < r.keys {
 		f.Open(r.plane, r.keys)
 	}
+	if r.second != nil {
+		r.second.Grow(r.keys)()
+	}
 	return false, s.e.index.Scan(ctx, s.id, uint64(r.num), uint64(r.num)+1, func(_ uint64, e index.Entry) error {
-		f.Add(bloom.Hash{Hi: e.Hi, Lo: e.Lo}, r.plane)
+		h := bloom.Hash{Hi: e.Hi, Lo: e.Lo}
+		if f != nil {
+			f.Add(h, r.plane)
+		}
+		if r.second != nil {
+			r.second.Add(h)
+		}
 		return nil
 	})
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"noecho/bloom"
 	"noecho/internal/index"
 	"noecho/wal"
 )
@@ -95,8 +96,10 @@ func (s *shard) metrics() PartitionMetrics {
 	for i := range s.buckets {
 		b := &s.buckets[i]
 		m.Keys += b.keys
-		if b.second != nil {
-			m.SecondBytes += b.second.Bytes()
+		for _, second := range []*bloom.Second{b.second, b.later} {
+			if second != nil {
+				m.SecondBytes += second.Bytes()
+			}
 		}
 		m.Buckets = append(m.Buckets, BucketMetrics{Number: b.num, StartMs: b.num * s.e.delta, First: b.first, Keys: b.keys})
 	}

@@ -118,8 +118,12 @@ func (s *shard) planting() planting {
 	}
 	p := planting{table: t, plane: b.plane()}
 	rest := uint64(t.n - t.plantedMarks)
-	if second := b.second; second != nil && second.Room() < rest {
-		more := max(rest, s.expected(b.num))
+	if second := b.planted(); second != nil && second.Room() < rest {
+		more := s.expected(b.num)
+		if b.later != nil {
+			more -= min(more, b.keys) // most of what it has got is read from the index
+		}
+		more = max(more, rest)
 		p.apply = func() func() { return second.Grow(more) }
 		return p
 	}
@@ -154,7 +158,7 @@ func (s *shard) expected(num int64) uint64 {
 
 // plantSome puts the next pages of t into the filter. Called with mu held.
 func (s *shard) plantSome(t *table, plane int) {
-	second := s.find(t.bucket).second
+	second := s.find(t.bucket).planted()
 	for n := 0; n < plantPages && t.planted < len(t.dir); n++ {
 		g := t.dir[t.planted]
 		for x := range g.filled {

@@ -55,7 +55,7 @@ type shard struct {
 	maybe    bloom.Mask   // planes whose filter is being rebuilt: their answer is always "maybe"
 	clearing bloom.Mask   // planes being cleared, piece by piece; not in use
 	rebuild  *rebuild     // the background rebuild, nil when there is none
-	rebuilt  bloom.Filter // what it brought, until the planter adopts it
+	rebuilt  *rebuilt     // what it brought, until the planter adopts it
 	gather   *gathering   // the planter's, nil when there is none
 	keeping  *keeping     // likewise
 
@@ -90,8 +90,9 @@ type shard struct {
 	readerOpen bool
 	hashes     [chunkRecords]bloom.Hash
 	masks      [chunkRecords]bloom.Mask
-	sink       uint64 // keeps touch alive
-	fresh      int64  // marks of this chunk that Engine.keys does not count yet
+	known      [chunkRecords]uint8 // scratch of touchKnown
+	sink       uint64              // keeps touch alive
+	fresh      int64               // marks of this chunk that Engine.keys does not count yet
 
 	counts counts
 }
@@ -121,13 +122,22 @@ type bucket struct {
 	tables    []*table
 
 	// second is a second opinion on what the index has of the bucket; nil: there is none. Invariant: a mark of the bucket that is in no table of it
-	// is in second, where there is one. So it begins with the bucket's first table, or never.
-	second *bloom.Second
+	// is in second, where there is one. So it begins with the bucket's first table, or is built from the index: until it is, later has
+	// what was planted since that began.
+	second, later *bloom.Second
 }
 
 // indexMayHold is false where no mark of h is in the index and in no table of the bucket.
 func (b *bucket) indexMayHold(h bloom.Hash) bool {
 	return b.cold && (b.second == nil || b.second.Test(h))
+}
+
+// planted is the second opinion that takes what is planted; nil: there is none.
+func (b *bucket) planted() *bloom.Second {
+	if b.later != nil {
+		return b.later
+	}
+	return b.second
 }
 
 // plane is the number of the bucket's plane, which it must have.

@@ -125,23 +125,6 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 	return true
 }
 
-// touch loads what the decisions that follow will look at: the tags of all hashes, and then the slots whose tags match. Independent
-// loads, which the processor overlaps. The sum keeps the compiler from dropping them.
-func (t *table) touch(hs []bloom.Hash) (sink uint64) {
-	shift := 64 - t.depth
-	for i := range hs {
-		sink += t.dir[hs[i].Hi>>shift].tags[homeOf(hs[i])]
-	}
-	for i := range hs {
-		g, home := t.dir[hs[i].Hi>>shift], homeOf(hs[i])
-		if m := matches(g.tags[home], tagOf(hs[i])); m != 0 {
-			s := &g.slots[slotAt(home, m)]
-			sink += s.hi + s.val // a slot may lie on two lines
-		}
-	}
-	return sink
-}
-
 // bytes is the memory the table holds.
 func (t *table) bytes() int64 {
 	return int64(t.pages)*pageBytes + int64(len(t.dir))*8 + int64(len(t.forgets))*bucketHashBytes + int64(len(t.trail))*trailBlockBytes
