@@ -41,12 +41,13 @@ type ConsumerStats struct {
 	Partitions []ConsumerPartition // ascending
 	// LeaseHeld says whether the group's coordinator has confirmed this member within about a session, so that nobody else can have its partitions.
 	LeaseHeld      bool
-	Unconfirmed    bool    // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
-	CommitFailures int64   // offset commits that Kafka did not acknowledge; the next one makes good
-	Commits        int64   // offset commits sent
-	Pauses         int64   // times a partition's fetching was paused
-	Learned        uint64  // records taken in again because the store was missing them, of all partitions
-	Missing        Missing // what was found missing at assignments
+	SessionTimeout time.Duration // of the group; with ProtocolConsumer as the brokers told it, 0 before they have
+	Unconfirmed    bool          // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
+	CommitFailures int64         // offset commits that Kafka did not acknowledge; the next one makes good
+	Commits        int64         // offset commits sent
+	Pauses         int64         // times a partition's fetching was paused
+	Learned        uint64        // records taken in again because the store was missing them, of all partitions
+	Missing        Missing       // what was found missing at assignments
 	Changelog      ChangelogStats
 	Standby        []StandbyPartition // partitions that this member follows, ascending
 	// Totals of all partitions since NewConsumer, also of those no longer assigned.
@@ -82,7 +83,7 @@ func (c *Consumer) Stats() ConsumerStats {
 	for _, h := range tasks {
 		s.Partitions = append(s.Partitions, h.stats())
 	}
-	s.LeaseHeld = c.lease.holds()
+	s.LeaseHeld, s.SessionTimeout = c.lease.holds(), c.lease.sessionTimeout()
 	s.Unconfirmed = len(s.Partitions) > 0 && !s.LeaseHeld
 	slices.SortFunc(s.Partitions, func(a, b ConsumerPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s

@@ -146,7 +146,7 @@ func TestSessionUnknown(t *testing.T) {
 	w.feed(rec(0, "a", "1"))
 	l := w.start(nil, func(cfg *RelayConfig) { cfg.RebalanceTimeout = time.Minute })
 	l.settle()
-	require.Equal(t, usualSession, l.m.lease.sessionTimeout())
+	require.Equal(t, usualSession, l.relay.Stats().SessionTimeout)
 	l.stop()
 	w.requireClean()
 }

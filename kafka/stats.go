@@ -1,6 +1,9 @@
 package kafka
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // State of an assigned partition.
 type State uint8
@@ -48,14 +51,15 @@ type Stats struct {
 	Partitions []PartitionStats // ascending
 	// LeaseHeld says whether the group's coordinator has confirmed this member within about a session, so that nobody else can have its partitions.
 	LeaseHeld      bool
-	Unconfirmed    bool    // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
-	ProduceRetries int64   // batches sent again, for any passing cause
-	CommitFailures int64   // offset commits that Kafka did not acknowledge; the next one makes good
-	Commits        int64   // offset commits sent
-	Pauses         int64   // times a partition's fetching was paused
-	Learned        uint64  // records taken in again because the store was missing them, of all partitions
-	Added          uint64  // partitions added to the input while this ran, or while the group was away: keys may have moved
-	Missing        Missing // what was found missing at assignments
+	SessionTimeout time.Duration // of the group; with ProtocolConsumer as the brokers told it, 0 before they have
+	Unconfirmed    bool          // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
+	ProduceRetries int64         // batches sent again, for any passing cause
+	CommitFailures int64         // offset commits that Kafka did not acknowledge; the next one makes good
+	Commits        int64         // offset commits sent
+	Pauses         int64         // times a partition's fetching was paused
+	Learned        uint64        // records taken in again because the store was missing them, of all partitions
+	Added          uint64        // partitions added to the input while this ran, or while the group was away: keys may have moved
+	Missing        Missing       // what was found missing at assignments
 	Changelog      ChangelogStats
 	Standby        []StandbyPartition // partitions that this member follows, ascending
 	// Totals of all partitions since NewRelay, also of those no longer assigned.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"noecho/cmd/noecho/internal/admin"
 	"noecho/kafka"
@@ -49,6 +50,9 @@ func (t *statusTable) head(s *admin.Status) {
 	t.out("mode\t%s\n", s.Mode)
 	t.out("on duplicate\t%s\n", s.OnDuplicate)
 	t.out("relays\t%s to %s, group %s\n", s.Input, s.Output, s.Group)
+	if s.GroupProtocol == string(kafka.ProtocolConsumer) {
+		t.out("partitions\tassigned by the brokers; %s\n", sessionOf(s))
+	}
 	if s.DuplicatesTopic != "" {
 		t.out("duplicates\tto %s\n", s.DuplicatesTopic)
 	}
@@ -65,6 +69,14 @@ func (t *statusTable) head(s *admin.Status) {
 	} else {
 		t.out("ready\tno: %s\n", s.Reason)
 	}
+}
+
+// sessionOf says how long the brokers wait for a member.
+func sessionOf(s *admin.Status) string {
+	if s.SessionMillis == 0 {
+		return "the group's session timeout is not known yet"
+	}
+	return "session timeout " + (time.Duration(s.SessionMillis) * time.Millisecond).String()
 }
 
 func (t *statusTable) records(s *admin.Status) {

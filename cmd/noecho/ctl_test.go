@@ -118,6 +118,7 @@ func TestCtl(t *testing.T) {
 	require.Regexp(t, `(?m)^relays +in to out, group g$`, status)
 	require.Regexp(t, `(?m)^lease +held$`, status)
 	require.NotContains(t, status, "fencing")
+	require.NotContains(t, status, "assigned by the brokers")
 	require.NotContains(t, status, "changelog")
 	require.Contains(t, text, "\nnoecho_lease_held{topic=\"in\"} 1\n")
 	require.Regexp(t, `(?m)^judged +3 unique, 0 redelivery, 2 duplicate$`, status)
@@ -141,7 +142,7 @@ func TestCtl(t *testing.T) {
 func TestWriteStatus(t *testing.T) {
 	known := int64(7)
 	s := admin.Status{
-		Mode: "active", OnDuplicate: "drop", Input: "in", Output: "out", Group: "g", Fencing: "transactional", Reason: "partition 1 is restoring",
+		Mode: "active", OnDuplicate: "drop", Input: "in", Output: "out", Group: "g", GroupProtocol: "consumer", SessionMillis: 45_000, Fencing: "transactional", Reason: "partition 1 is restoring",
 		Missing: admin.Missing{None: 1, Behind: 2, Retention: 3, Bounded: 4, Removed: 5},
 		Changelog: &admin.Changelog{Topic: "marks", Records: 1, Marks: 2, Pending: 3, Failures: 4, Restored: 5, Passed: 6, Standby: true,
 			Followed: []admin.Followed{{Partition: 2, Known: 30, Warm: true}, {Partition: 3, Known: 20, Lag: 9}}},
@@ -155,6 +156,7 @@ func TestWriteStatus(t *testing.T) {
 	require.Equal(t, `mode          active
 on duplicate  drop
 relays        in to out, group g
+partitions    assigned by the brokers; session timeout 45s
 fencing       transactional
 lease         not held: nothing is sent until the group's coordinator confirms this member
 ready         no: partition 1 is restoring

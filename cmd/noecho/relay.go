@@ -168,7 +168,8 @@ func serveAdmin(ctx context.Context, c *config.Loaded, log *slog.Logger, r *kafk
 
 // about is what a status says of the settings.
 func about(c *config.Loaded) admin.Status {
-	s := admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group, Fencing: c.Fencing}
+	s := admin.Status{OnDuplicate: c.OnDuplicate, Input: c.Input, Output: c.Output, DuplicatesTopic: c.DuplicatesTopic, Group: c.Group,
+		GroupProtocol: c.GroupProtocol, Fencing: c.Fencing}
 	if c.ChangelogTopic != "" {
 		s.Changelog = &admin.Changelog{Topic: c.ChangelogTopic, Standby: c.Standby}
 	}

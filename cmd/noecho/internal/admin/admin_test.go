@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -27,7 +28,7 @@ type fake struct {
 
 func (f *fake) Stats() kafka.Stats {
 	return kafka.Stats{Mode: f.mode, Totals: kafka.Totals{Unique: 1, Redelivery: 2, Duplicate: 3, NoKey: 4, Bypassed: 5, Unjudged: 6, Tagged: 7, Produced: 8, DuplicatesProduced: 9},
-		LeaseHeld: true, Missing: kafka.Missing{None: 21, Behind: 22, Retention: 23, Bounded: 24, Removed: 25},
+		LeaseHeld: true, SessionTimeout: 45 * time.Second, Missing: kafka.Missing{None: 21, Behind: 22, Retention: 23, Bounded: 24, Removed: 25},
 		Changelog: kafka.ChangelogStats{Records: 31, Bytes: 32, Marks: 33, Pending: 34, Failures: 35, Restored: 36, Passed: 37},
 		Standby:   []kafka.StandbyPartition{{Partition: 1, Known: 41, Lag: 0, Warm: true}, {Partition: 3, Known: 42, Lag: 43}},
 		Partitions: []kafka.PartitionStats{
@@ -48,7 +49,7 @@ func (f *fake) SetMode(m kafka.Mode) (kafka.Mode, error) {
 
 func options(f *fake) Options {
 	return Options{Relay: f, Addr: "noecho.example:9465", Log: slog.New(slog.DiscardHandler), Ready: func() error { return nil },
-		About: Status{OnDuplicate: "drop", Input: "in", Output: "out", Group: "g", Fencing: "none"}}
+		About: Status{OnDuplicate: "drop", Input: "in", Output: "out", Group: "g", GroupProtocol: "consumer", Fencing: "none"}}
 }
 
 // serve returns the address of a server with the handler.
@@ -69,7 +70,7 @@ func TestModeAndStatus(t *testing.T) {
 	s, raw, err := c.Status(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, "shadow", s.Mode)
-	require.JSONEq(t, `{"mode":"shadow","on_duplicate":"drop","input":"in","output":"out","group":"g","fencing":"none","lease_held":true,"ready":true,
+	require.JSONEq(t, `{"mode":"shadow","on_duplicate":"drop","input":"in","output":"out","group":"g","group_protocol":"consumer","session_timeout_ms":45000,"fencing":"none","lease_held":true,"ready":true,
 		"records":{"unique":1,"redelivery":2,"duplicate":3,"no_key":4,"bypassed":5,"unjudged":6,"tagged":7,"produced":8,"duplicates_produced":9},
 		"missing":{"none":21,"behind":22,"retention":23,"bounded":24,"removed_offsets":25},
 		"partitions":[{"partition":0,"state":"running","paused":true,"next":11,"committed":10,"lag":9,"queued":8},

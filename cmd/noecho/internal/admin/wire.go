@@ -12,6 +12,8 @@ type Status struct {
 	Output          string      `json:"output"`
 	DuplicatesTopic string      `json:"duplicates_topic,omitempty"`
 	Group           string      `json:"group"`
+	GroupProtocol   string      `json:"group_protocol"`
+	SessionMillis   int64       `json:"session_timeout_ms"` // of the group; with the protocol "consumer" 0 until the brokers have told it
 	Fencing         string      `json:"fencing"`
 	LeaseHeld       bool        `json:"lease_held"` // the group's coordinator confirms that this member's partitions are nobody else's
 	Ready           bool        `json:"ready"`
@@ -110,7 +112,7 @@ func (s *Status) fill(r *kafka.Stats) {
 		Unique: t.Unique, Redelivery: t.Redelivery, Duplicate: t.Duplicate, NoKey: t.NoKey, Bypassed: t.Bypassed,
 		Unjudged: t.Unjudged, Tagged: t.Tagged, Produced: t.Produced, DuplicatesProduced: t.DuplicatesProduced,
 	}
-	s.LeaseHeld = r.LeaseHeld
+	s.LeaseHeld, s.SessionMillis = r.LeaseHeld, r.SessionTimeout.Milliseconds()
 	m := &r.Missing
 	s.Missing = Missing{None: m.None, Behind: m.Behind, Retention: m.Retention, Bounded: m.Bounded, Removed: m.Removed}
 	s.fillChangelog(r)
