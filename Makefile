@@ -82,6 +82,10 @@ chaos-transactions: ## chaos-kafka with fencing: transactional: no zombie's outp
 chaos-changelog: ## chaos-kafka with a changelog that the members follow as standbys
 	NOECHO_E2E_CHANGELOG=1 NOECHO_E2E_CHAOS=$(or $(SECONDS),300) NOECHO_E2E_RECORDS=$(or $(N),3000000) scripts/kafka.sh run $(chaos)
 
+.PHONY: chaos-assigned
+chaos-assigned: ## chaos-kafka with group_protocol: consumer, where the brokers assign (Kafka 4)
+	NOECHO_E2E_GROUP_PROTOCOL=consumer NOECHO_E2E_CHAOS=$(or $(SECONDS),300) NOECHO_E2E_RECORDS=$(or $(N),3000000) scripts/kafka.sh run $(chaos)
+
 .PHONY: chaos-cluster
 chaos-cluster: ## three real brokers: leader and coordinator killed under load and brought back
 	KAFKA_NODES=3 scripts/kafka.sh run $(GO) test -timeout 30m -count=1 -v -run '^TestCluster$$' ./fuzz/e2e

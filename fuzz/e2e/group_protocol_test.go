@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // pair is two relays in one group, each with a data directory of its own.
@@ -50,8 +48,7 @@ func (p *pair) share(what string, want ...int) {
 	p.t.Helper()
 	began := time.Now()
 	poll(p.t, p.until, what, func() (bool, error) {
-		shares, err := p.b.assigned(p.link.group)
-		slices.Sort(shares)
+		shares, err := p.b.shares(p.link.group)
 		return slices.Equal(shares, want), err
 	})
 	from, err := p.b.committed(p.link.group, p.link.input, partitions)
@@ -68,37 +65,6 @@ func (p *pair) share(what string, want ...int) {
 	p.t.Logf("%s: %v after %s", what, want, time.Since(began).Round(time.Millisecond))
 }
 
-// assigned gives the number of partitions of each member that has some, whichever protocol the group has.
-func (b *broker) assigned(group string) (shares []int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	described, err := b.adm.DescribeConsumerGroups(ctx, group)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range described[group].Members {
-		n := 0
-		for _, parts := range m.Assignment {
-			n += len(parts)
-		}
-		if n > 0 {
-			shares = append(shares, n)
-		}
-	}
-	if len(shares) > 0 {
-		return shares, nil
-	}
-	classic, err := b.group(group)
-	for _, m := range classic.Members {
-		if parts, ok := m.Assigned.AsConsumer(); ok {
-			for _, topic := range parts.Topics {
-				shares = append(shares, len(topic.Partitions))
-			}
-		}
-	}
-	return shares, err
-}
-
 // freeze stops a member until the other one has its partitions, and wakes it. What it was sending when it was stopped may come twice, as the documentation
 // says: repeats of the moment after are excused.
 func (p *pair) freeze(n int) (woke *zombie) {
@@ -113,26 +79,6 @@ func (p *pair) freeze(n int) (woke *zombie) {
 	z.to, err = p.b.ends(p.link.output)
 	require.NoError(p.t, err)
 	return z
-}
-
-// configureGroup sets what the brokers decide in a group that they assign.
-func (b *broker) configureGroup(t *testing.T, group string, configs ...string) {
-	cl, err := b.client()
-	require.NoError(t, err)
-	defer cl.Close()
-	rc := kmsg.NewIncrementalAlterConfigsRequestResource()
-	rc.ResourceType, rc.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
-	for i := 0; i < len(configs); i += 2 {
-		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-		c.Name, c.Value = configs[i], &configs[i+1]
-		rc.Configs = append(rc.Configs, c)
-	}
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	req.Resources = append(req.Resources, rc)
-	resp, err := req.RequestWith(context.Background(), cl)
-	require.NoError(t, err)
-	require.NoError(t, kerr.ErrorForCode(resp.Resources[0].ErrorCode), "the broker must allow a group a short session: group.consumer.min.session.timeout.ms, "+
-		"group.consumer.min.heartbeat.interval.ms")
 }
 
 // TestGroupProtocol: two members of a group that the brokers assign; one is killed, and stopped, and frozen, and the other has its partitions until it comes back. On

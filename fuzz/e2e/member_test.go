@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 type memberState int
@@ -149,46 +147,6 @@ func (m *member) awaitExpiry(now time.Time) {
 	m.signal(syscall.SIGCONT)
 	c.zombies = append(c.zombies, &zombie{chaos: c, member: m.n, woke: time.Now(), from: from})
 	m.resume(now)
-}
-
-// group describes the group.
-func (b *broker) group(name string) (kadm.DescribedGroup, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	groups, err := b.adm.DescribeGroups(ctx, name)
-	if err == nil {
-		err = groups[name].Err
-	}
-	return groups[name], err
-}
-
-// isMember says whether a member with that instance id is in the group.
-func (b *broker) isMember(group, instance string) (bool, error) {
-	g, err := b.group(group)
-	for _, m := range g.Members {
-		if m.InstanceID != nil && *m.InstanceID == instance {
-			return true, err
-		}
-	}
-	return false, err
-}
-
-// shares gives the number of the input's partitions that each member has; nothing while they are being shared out.
-func (b *broker) shares(l link) (shares []int, err error) {
-	g, err := b.group(l.group)
-	if err != nil || g.State != "Stable" {
-		return nil, err
-	}
-	for _, m := range g.Members {
-		n := 0
-		if assigned, ok := m.Assigned.AsConsumer(); ok {
-			for _, topic := range assigned.Topics {
-				n += len(topic.Partitions)
-			}
-		}
-		shares = append(shares, n)
-	}
-	return shares, nil
 }
 
 // zombie is the moment in which a process that the group has given up may write: from its waking until what it was sending is sent. The
