@@ -23,7 +23,7 @@ type assignment struct {
 	task    task
 	wake    chan struct{} // cap 1: records, something of the task's that was under way is done, or drain
 	claimed chan struct{} // closed when resume is known, and claimed where that is due
-	ready   chan struct{} // closed by run when it has learned what the store was missing
+	ready   chan struct{} // closed by run when it has learned what the store was missing, or records pass meanwhile
 	quit    chan struct{} // closed by kill
 	done    chan struct{} // closed when run has returned
 
@@ -34,7 +34,11 @@ type assignment struct {
 	since  int64 // see metadata.since
 
 	learning  learning
-	unlearned bool // owned by run: learning was left out, in bypass
+	unlearned atomic.Bool // learning was left out, or ended, in bypass
+
+	// behind: records pass on, and the store knows less than was handled. Raised by run, before it is ready; lowered by the lesson, with passing held.
+	behind  atomic.Bool
+	passing sync.Mutex // held by run while it passes a chunk on, and by the lesson while it learns the rest. Before mu
 
 	last position // protected by member.commitMu: what Kafka last acknowledged; next -1: nothing yet
 
@@ -58,6 +62,8 @@ type task interface {
 	// handle does with the records of a chunk what their verdicts (see check) ask for. They are the queue's next, in
 	// order. After errKilled nothing is said; any other error stops the member. Called by run.
 	handle(chunk []*kgo.Record) error
+	// pass does with the records of a chunk what is done with an original, without a verdict: see WhileRestoring. As handle else.
+	pass(chunk []*kgo.Record) error
 	// flush sends on its way what leftLocked says is unsent. Called by run, when there is nothing else to do.
 	flush() error
 	// leftLocked says whether something is under way that wake will be told of, and whether something is not sent yet.
@@ -76,8 +82,9 @@ type task interface {
 
 // position is a point up to which all is done, and the metadata that goes with it.
 type position struct {
-	next int64
-	meta metadata
+	next   int64
+	meta   metadata
+	behind bool // the store does not know all of it: the lesson commits marks, as far as it is
 }
 
 func (m *member) newAssignment(part int32, state partition) *assignment {
@@ -195,16 +202,20 @@ func (a *assignment) run() {
 		return
 	case <-a.claimed:
 	}
-	if err := a.learn(); err != nil {
+	stop, err := a.learn()
+	if err != nil {
 		a.failed(err)
 		return
 	}
+	defer stop()
 	if err := a.m.scope.gather(a); err != nil {
 		a.failed(err)
 		return
 	}
 	a.changes.begin(a.resume.start, a.toldBefore())
-	a.state_.Store(uint32(StateRunning))
+	if !a.behind.Load() {
+		a.state_.CompareAndSwap(uint32(StateRestoring), uint32(StateRunning)) // else it drains
+	}
 	close(a.ready)
 	for {
 		select {
@@ -219,7 +230,7 @@ func (a *assignment) run() {
 		if len(chunk) > 0 || unsent {
 			var err error
 			if len(chunk) > 0 {
-				err = a.task.handle(chunk)
+				err = a.take(chunk)
 			} else {
 				err = a.task.flush() // nothing to wait for: send what there is
 			}

@@ -62,6 +62,7 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 			continue // one that was killed is about to go: release knows whether it may be committed
 		}
 		pos := a.stand()
+		pos.behind = a.behind.Load() // after the position: where the store has caught up since, it knows what lies below
 		pos.meta.clean = stopped && a.isDrained() && pos.next == a.doneBelow()
 		if pos != a.last {
 			at[a.part] = pos
@@ -110,7 +111,7 @@ func (m *member) commitMarks(ctx context.Context, as []*assignment, at map[int32
 	failed := make([]error, len(as))
 	for i, a := range as {
 		next := at[a.part].next
-		if next <= a.resume.state || next <= a.resume.start {
+		if next <= a.resume.state || next <= a.resume.start || at[a.part].behind {
 			continue
 		}
 		group.Go(func() {

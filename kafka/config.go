@@ -46,6 +46,8 @@ type RelayConfig struct {
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
 	LearnFrom    LearnFrom     // default: window
+	// WhileRestoring, default block, says whether records wait for that or pass without a verdict meanwhile.
+	WhileRestoring WhileRestoring
 	// ChangelogTopic, if set, takes what each commit took in, packed: hashes and offsets. A store that is missing some of it (a lost
 	// disk, another member) restores from there, and not from the input. It needs as many partitions as the input has, and the
 	// members' engines the same Seed. No offset is committed before it has the marks.
@@ -111,7 +113,7 @@ func (c *RelayConfig) ensureDefaults(id string) {
 func (c *RelayConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Input, Group: c.Group, InstanceID: c.InstanceID, GroupProtocol: c.GroupProtocol,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom, WhileRestoring: c.WhileRestoring,
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
@@ -123,7 +125,7 @@ func (c *RelayConfig) member() memberConfig {
 // adopt takes over what defaults have filled in.
 func (c *RelayConfig) adopt(m *memberConfig) {
 	c.InstanceID, c.Key, c.OnMissingKey, c.Scope = m.InstanceID, m.Key, m.OnMissingKey, m.Scope
-	c.StartAt, c.Learn, c.LearnFrom = m.StartAt, m.Learn, m.LearnFrom
+	c.StartAt, c.Learn, c.LearnFrom, c.WhileRestoring = m.StartAt, m.Learn, m.LearnFrom, m.WhileRestoring
 	c.GroupProtocol = m.GroupProtocol
 	c.CommitInterval, c.SessionTimeout, c.RebalanceTimeout = m.CommitInterval, m.SessionTimeout, m.RebalanceTimeout
 	c.QueueBytes, c.TotalQueueBytes = m.QueueBytes, m.TotalQueueBytes

@@ -76,6 +76,8 @@ type ConsumerConfig struct {
 	StartAt      StartAt       // default: earliest
 	Learn        Learn         // default: handled
 	LearnFrom    LearnFrom     // default: window
+	// WhileRestoring, default block, says whether records wait for that or pass without a verdict meanwhile.
+	WhileRestoring WhileRestoring
 	// ChangelogTopic, if set, takes what each commit took in, packed: hashes and offsets. A store that is missing some of it (a lost
 	// disk, another member) restores from there, and not from the input. It needs as many partitions as the input has, and the
 	// members' engines the same Seed. No offset is committed before it has the marks.
@@ -135,7 +137,7 @@ func (c *ConsumerConfig) ensureDefaults() {
 func (c *ConsumerConfig) member() memberConfig {
 	return memberConfig{
 		Client: c.Client, Hooks: c.Hooks, Input: c.Topic, Group: c.Group, InstanceID: c.InstanceID, GroupProtocol: c.GroupProtocol,
-		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom,
+		Key: c.Key, OnMissingKey: c.OnMissingKey, Scope: c.Scope, StartAt: c.StartAt, Learn: c.Learn, LearnFrom: c.LearnFrom, WhileRestoring: c.WhileRestoring,
 		ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		CommitInterval: c.CommitInterval, SessionTimeout: c.SessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
 		QueueBytes: c.QueueBytes, TotalQueueBytes: c.TotalQueueBytes,
@@ -163,6 +165,9 @@ func (c *ConsumerConfig) validate(m *memberConfig) error {
 		}
 	default:
 		problems = append(problems, fmt.Sprintf("on_error %q is none of stop, skip, dead-letter", string(c.OnError)))
+	}
+	if m.WhileRestoring == RestoringPass && c.OnError != OnErrorStop {
+		problems = append(problems, "while_restoring pass takes on_error stop: a key that is given up is taken out of the store, which does not know it yet")
 	}
 	problems = append(problems, m.problems()...)
 	problems = append(problems, changelogProblems(c.ChangelogTopic, c.Topic, c.DeadLetterTopic)...)

@@ -12,6 +12,7 @@ type ConsumerTotals struct {
 	Unique, Redelivery, Duplicate uint64 // verdicts; a copy that takes the place of a record that was given up counts as redelivery
 	NoKey                         uint64 // dropped for want of a key
 	Bypassed                      uint64 // passed without a verdict, for want of a key
+	Unjudged                      uint64 // passed without a verdict, with RestoringPass
 
 	Handled      uint64        // records that the handler has done
 	Calls        uint64        // of the handler
@@ -94,7 +95,7 @@ func (h *handling) stats() ConsumerPartition {
 	h.count.addTo(&t)
 	g := h.gauges()
 	return ConsumerPartition{Partition: h.part, State: g.state, Paused: g.paused, ConsumerTotals: t,
-		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag, Learning: h.learning.snapshot()}
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag, Learning: h.learned()}
 }
 
 // verdictCount counts the verdicts of a chunk.
@@ -102,7 +103,7 @@ type verdictCount struct{ unique, redelivery, duplicate, noKey, bypassed uint64 
 
 // handlingCounters of one partition; run writes, anyone reads.
 type handlingCounters struct {
-	unique, redelivery, duplicate, noKey, bypassed atomic.Uint64
+	unique, redelivery, duplicate, noKey, bypassed, unjudged atomic.Uint64
 
 	handled, calls, retries, skipped, deadLettered atomic.Uint64
 	nanos                                          atomic.Int64
@@ -143,6 +144,7 @@ func (c *handlingCounters) addTo(t *ConsumerTotals) {
 	t.Duplicate += c.duplicate.Load()
 	t.NoKey += c.noKey.Load()
 	t.Bypassed += c.bypassed.Load()
+	t.Unjudged += c.unjudged.Load()
 	t.Handled += c.handled.Load()
 	t.Calls += c.calls.Load()
 	t.Retries += c.retries.Load()

@@ -90,7 +90,7 @@
 // Where the store knows less of a partition than lies below its start (a lost disk, another store had it meanwhile), the
 // assignment's goroutine learns it from the input before it is ready: see learn, Learn for what counts as handled, and LearnFrom for how far
 // back it goes: one window, unless told otherwise. Only what is committed is read. A start below the coverage's end is a rewind, and learns nothing; nothing is
-// learned backwards, below where the coverage starts.
+// learned backwards, below where the coverage starts. With RestoringPass records pass meanwhile: see while_restoring.go.
 //
 // With a changelog the marks come from there (replay), and from the input only what lies behind a hole in it. See changelog.go for what is
 // told in which order, changes for how it is gathered, and docs/decisions/0016 for the reasons. A standby follows the changelog of what

@@ -109,10 +109,36 @@ func (h *handling) work(chunk []*kgo.Record) error {
 		}
 		h.inherit(chunk)
 	}
-	next := chunk[len(chunk)-1].Offset + 1
-	if err := h.settle(next); err != nil {
+	if err := h.settle(chunk[len(chunk)-1].Offset + 1); err != nil {
 		return err
 	}
+	h.worked(chunk)
+	return nil
+}
+
+// pass implements task. The handler has to do it all, in the end: a key that is given up is taken out of the store, which learns only now that
+// it is there, so OnErrorStop is asked for.
+func (h *handling) pass(chunk []*kgo.Record) error {
+	h.passed, h.again = h.passed[:0], h.again[:0]
+	doubt := h.doubtful()
+	for _, r := range chunk {
+		if !r.Attrs.IsControl() {
+			h.passed, h.again = append(h.passed, r), append(h.again, r.Offset < doubt)
+		}
+	}
+	h.count.unjudged.Add(uint64(len(h.passed)))
+	if len(h.passed) > 0 {
+		if err := h.deliver(); err != nil {
+			return err
+		}
+	}
+	h.worked(chunk)
+	return nil
+}
+
+// worked notes that a chunk is done, and gives its memory back.
+func (h *handling) worked(chunk []*kgo.Record) {
+	next := chunk[len(chunk)-1].Offset + 1
 	h.mu.Lock()
 	h.handled = max(h.handled, next)
 	if len(h.orphan) == 0 {
@@ -126,7 +152,6 @@ func (h *handling) work(chunk []*kgo.Record) error {
 			r.Recycle()
 		}
 	}
-	return nil
 }
 
 // collect gathers in passed what the verdicts let through.

@@ -52,8 +52,8 @@ func (m *member) leave() {
 	id, epoch := m.cl.GroupMetadata()
 	m.hangUp()
 	m.cl.CloseAllowingRebalance()
-	if id == "" || epoch <= 0 {
-		return
+	if id == "" || epoch <= 0 || errors.As(context.Cause(m.broken), new(*ProtocolError)) {
+		return // no member, or one of ProtocolClassic, whose partitions wait for it anyway
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.RebalanceTimeout/12)
 	defer cancel()

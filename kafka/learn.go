@@ -75,27 +75,37 @@ func (a *assignment) toldBefore() int64 {
 	return a.state.StreamTime()
 }
 
-// learn takes in what the store is missing below the start: from the changelog, if there is one (see replay); and where that ends it
-// reads the input and asks for verdicts that nobody looks at, for the marks that they leave. Called by run, once, before it is ready.
+// learn has the store take in what it is missing below the start, or, where records pass meanwhile, begins with it. Called by run, once, before it is
+// ready; it must call stop before it returns.
 //
-// In bypass nothing is learned: the store is left alone, and the kill switch must not have to wait. On the way back it is not made good:
-// see notLearned.
-func (a *assignment) learn() error {
+// In bypass nothing is learned, and what is under way ends: the store is left alone, and the kill switch must not have to wait. On the way back it is not
+// made good: see notLearned.
+func (a *assignment) learn() (stop func(), err error) {
+	nothing := func() {}
 	if a.m.bypass.Load() {
-		a.unlearned = true
-		return nil
+		a.unlearned.Store(true)
+		return nothing, nil
 	}
 	if err := a.m.identify(a.part, a.state); err != nil { // the switch may have been on when the assignment began
-		return err
+		return nil, err
 	}
 	a.m.countMissing(a, a.unknown())
-	unknown := a.toLearn()
-	if unknown.start >= unknown.end {
-		return nil
+	todo := a.toLearn()
+	if todo.start >= todo.end {
+		return nothing, nil
 	}
-	ctx, cancel := context.WithCancel(a.m.stop)
+	if a.m.cfg.WhileRestoring == RestoringPass && max(todo.start, a.resume.input.start) < todo.end {
+		return a.learnBehind(todo), nil
+	}
+	return nothing, a.learnStretch(a.m.stop, todo)
+}
+
+// learnStretch takes in a stretch: from the changelog, if there is one (see replay); and where that ends it reads the input and asks for
+// verdicts that nobody looks at, for the marks that they leave.
+func (a *assignment) learnStretch(ctx context.Context, todo span) error {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // ends with learn: a handle must not be used once the assignment's goroutine has returned
+	go func() { // ends with it: a handle must not be used once the assignment's goroutine has returned
 		select {
 		case <-a.quit:
 			cancel()
@@ -107,25 +117,29 @@ func (a *assignment) learn() error {
 	}
 	defer a.m.learner.leave()
 	var err error
-	if unknown.start, err = a.replay(ctx, unknown); err != nil {
+	if todo.start, err = a.replay(ctx, todo); err != nil {
 		return err
 	}
-	if max(unknown.start, a.resume.input.start) >= unknown.end {
+	if max(todo.start, a.resume.input.start) >= todo.end {
 		a.learning.at.Store(a.learning.target.Load())
 		return nil
 	}
-	l := &lesson{a: a, todo: unknown, next: -1}
+	l := &lesson{a: a, todo: todo, next: -1, checker: checker{changes: a.changes}}
 	for try := 0; ; try++ {
 		err := l.learn(ctx)
+		l.open(err == nil)
 		switch {
 		case ctx.Err() != nil:
 			return errKilled
 		case err == nil:
 			return nil
+		case a.m.bypass.Load():
+			a.leftOut(l.next)
+			return nil
 		case errors.Is(err, ErrRecreated):
 			return recreated(a.m.cfg.Input) // not a LearnError: to learn nothing is no remedy
 		case final(err):
-			return &LearnError{Topic: a.m.cfg.Input, Partition: a.part, From: l.next, To: unknown.end, Err: err}
+			return &LearnError{Topic: a.m.cfg.Input, Partition: a.part, From: l.next, To: l.todo.end, Err: err}
 		case !l.passing:
 			return err
 		}
@@ -138,15 +152,25 @@ func (a *assignment) learn() error {
 	}
 }
 
+// leftOut ends learning in bypass: records must not wait for it, nor for a store that fails at it.
+func (a *assignment) leftOut(at int64) {
+	a.m.log.Warn("in bypass: the rest of what the store is missing is not learned", "topic", a.m.cfg.Input, "partition", a.part, "at", at)
+	a.passing.Lock()
+	defer a.passing.Unlock()
+	a.unlearned.Store(true)
+	if a.behind.Swap(false) {
+		a.state_.CompareAndSwap(uint32(StateRestoring), uint32(StateRunning))
+	}
+}
+
 // notLearned counts and says, on the way back from bypass, what was not learned because the assignment began in it. To learn it then
 // would hold up records at a moment when somebody has just decided that they must flow, and it cannot be done later: the engine takes offsets
 // in in ascending order. Who has the time restarts instead: then learn reads all that the store lacks, also what passed in bypass. Called by run,
 // before the store is asked for the first verdict.
 func (a *assignment) notLearned() {
-	if !a.unlearned {
+	if !a.unlearned.Swap(false) {
 		return
 	}
-	a.unlearned = false
 	unknown := a.unknown()
 	a.m.countMissing(a, unknown)
 	if unknown.start < unknown.end && a.m.cfg.Learn != LearnOff {
@@ -155,8 +179,9 @@ func (a *assignment) notLearned() {
 	}
 }
 
-// lesson is one assignment's learning. Owned by run.
+// lesson is one assignment's learning. Owned by run, or by the goroutine beside it (learnBehind).
 type lesson struct {
+	checker
 	a    *assignment
 	tail *tailReader
 	todo span
@@ -164,6 +189,7 @@ type lesson struct {
 	next                 int64 // where to read on; -1: not known yet
 	begun, said, durable time.Time
 	passing              bool // whether the last error may pass: it came from the brokers, and not from the store
+	closing              bool // the partition waits for the rest: see ahead
 }
 
 // learn reads on from where it was.
@@ -182,7 +208,7 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 		}
 		l.begun, l.said, l.durable = time.Now(), time.Now(), time.Now()
 	}
-	for l.next < l.todo.end {
+	for l.ahead() {
 		l.passing = true
 		records, next, err := l.tail.fetch(ctx, a.part, l.next)
 		if err != nil {
@@ -191,7 +217,7 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 		l.passing = false
 		for len(records) > 0 {
 			n := min(len(records), chunkRecords)
-			if err := a.takeIn(records[:n], l.todo.end); err != nil {
+			if err := l.takeIn(records[:n]); err != nil {
 				return err
 			}
 			if err := l.moved(ctx, records[n-1].Offset+1); err != nil {
@@ -267,12 +293,18 @@ func (l *lesson) moved(ctx context.Context, next int64) error {
 		l.said = now
 		a.m.log.Info("learning", "topic", a.m.cfg.Input, "partition", a.part, "at", l.next, "to", l.todo.end, "records", a.learning.records.Load())
 	}
+	if a.m.bypass.Load() {
+		return errLeftOut
+	}
 	if now.Sub(l.durable) < a.m.cfg.CommitInterval {
 		return ctx.Err()
 	}
 	l.durable = now
 	return l.commit(ctx, l.next)
 }
+
+// errLeftOut: the switch was thrown. See leftOut.
+var errLeftOut = errors.New("left out in bypass")
 
 // commit makes durable what was learned, and has the changelog take it: so it is whole again, for the next who needs it.
 func (l *lesson) commit(ctx context.Context, next int64) error {
@@ -282,28 +314,27 @@ func (l *lesson) commit(ctx context.Context, next int64) error {
 	return err
 }
 
-// takeIn gives the engine a chunk's records below an offset. A record without a key leaves no mark, whatever OnMissingKey
+// takeIn gives the engine a chunk's records below the end. A record without a key leaves no mark, whatever OnMissingKey
 // says: it was handled before, or passed over by an operator.
-func (a *assignment) takeIn(chunk []*kgo.Record, below int64) error {
-	n := 0
-	for n < len(chunk) && chunk[n].Offset < below {
+func (l *lesson) takeIn(chunk []*kgo.Record) error {
+	a, n := l.a, 0
+	for n < len(chunk) && chunk[n].Offset < l.todo.end {
 		n++
 	}
-	if err := a.extract(a.m.cfg.Key, MissingPass, chunk[:n]); err != nil {
+	if err := l.extract(a.m.cfg.Key, MissingPass, chunk[:n]); err != nil {
 		return err
 	}
-	if err := a.ask(a.state); err != nil {
+	if err := l.ask(a.state); err != nil {
 		return fmt.Errorf("kafka: %s/%d: learning: %w", a.m.cfg.Input, a.part, err)
 	}
-	a.learning.records.Add(uint64(len(a.recs)))
-	a.m.learner.records.Add(uint64(len(a.recs)))
-	clear(a.recs)
+	a.learning.records.Add(uint64(len(l.recs)))
+	a.m.learner.records.Add(uint64(len(l.recs)))
+	clear(l.recs)
 	return nil
 }
 
-// commitLearned commits to the engine that all below next is known. Where the group has committed an offset at or above it, it
-// was done; what lies above that is made durable, and its duplicates may still have to go to their topic. tell says that the changelog
-// does not have it yet. Under commitMu, as every commit: the probe uses the handle, too.
+// commitLearned commits to the engine that all below next is known, and done. What lies above what is done is made durable by that, too: its
+// duplicates may still have to go to their topic. tell says that the changelog does not have it yet. Under commitMu, as every commit: the probe uses the handle, too.
 func (a *assignment) commitLearned(ctx context.Context, next int64, tell bool) error {
 	a.m.commitMu.Lock()
 	defer a.m.commitMu.Unlock()
@@ -312,7 +343,10 @@ func (a *assignment) commitLearned(ctx context.Context, next int64, tell bool) e
 			return err
 		}
 	}
-	if err := a.state.Commit(ctx, min(next, a.resume.start)); err != nil {
+	a.mu.Lock()
+	done := a.task.nextLocked()
+	a.mu.Unlock()
+	if err := a.state.Commit(ctx, min(next, done)); err != nil {
 		return fmt.Errorf("kafka: %s/%d: commit of what was learned below %d: %w", a.m.cfg.Input, a.part, next, err)
 	}
 	return nil

@@ -119,6 +119,7 @@ type Learning struct {
 	LearnWhy  LearnReason // why there; "": nothing was missing, or where to begin is not known yet
 	// LearnAt and LearnTarget are the offsets where it is and where it ends, equal when it is done.
 	LearnAt, LearnTarget int64
+	Passing              bool // records pass without a verdict meanwhile: see RestoringPass
 }
 
 // learning is an assignment's. Written by run; anyone reads.
@@ -140,8 +141,9 @@ func (l *learning) begin(from, target int64, why LearnReason) {
 	l.began.Store(&beginning{from, why})
 }
 
-func (l *learning) snapshot() Learning {
-	s := Learning{Learned: l.records.Load(), LearnAt: l.at.Load(), LearnTarget: l.target.Load()}
+func (a *assignment) learned() Learning {
+	l := &a.learning
+	s := Learning{Passing: a.behind.Load(), Learned: l.records.Load(), LearnAt: l.at.Load(), LearnTarget: l.target.Load()}
 	if b := l.began.Load(); b != nil {
 		s.LearnFrom, s.LearnWhy = b.from, b.why
 	}

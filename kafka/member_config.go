@@ -20,6 +20,7 @@ type memberConfig struct {
 	StartAt                          StartAt
 	Learn                            Learn
 	LearnFrom                        LearnFrom
+	WhileRestoring                   WhileRestoring
 	ChangelogTopic                   string
 	Standby                          bool
 	CommitInterval                   time.Duration
@@ -41,6 +42,7 @@ func (c *memberConfig) ensureDefaults(id string) {
 	def(&c.StartAt, StartEarliest)
 	def(&c.Learn, LearnHandled)
 	def(&c.LearnFrom, LearnFromWindow)
+	def(&c.WhileRestoring, RestoringBlock)
 	def(&c.CommitInterval, time.Second)
 	def(&c.GroupProtocol, ProtocolClassic)
 	if c.GroupProtocol != ProtocolConsumer { // whose coordinator has one
@@ -91,6 +93,7 @@ func (c *memberConfig) problems() (problems []string) {
 	} else if c.Learn == LearnOff && c.LearnFrom != LearnFromWindow {
 		problems = append(problems, fmt.Sprintf("learn_from is %s, but learn is off, so that nothing is learned; leave one of the two away", c.LearnFrom))
 	}
+	problems = append(problems, c.WhileRestoring.problems(c)...)
 	if c.Scope == ScopeTopic && c.ChangelogTopic != "" {
 		problems = append(problems, "scope topic and a changelog do not go together: one member has the whole topic, so nobody takes over from it, "+
 			"and what it lacks it must learn from the input together with its output")

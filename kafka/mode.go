@@ -106,13 +106,28 @@ type passage struct {
 	records uint64
 }
 
-// bypass passes a chunk on. What the output has already, by its tail, is not produced again; so a record that was dropped
+// bypass passes a chunk on without asking the store. What the output has already, by its tail, is not produced again; so a record that was dropped
 // before the last crash stays dropped.
 func (w *worker) bypass(chunk []*kgo.Record) error {
 	if w.passed.records == 0 {
 		w.passed.from = chunk[0].Offset
 	}
-	var already, unjudged uint64
+	w.changes.gap(chunk[len(chunk)-1].Offset + 1)
+	unjudged, err := w.through(chunk)
+	w.passed.records += unjudged
+	return err
+}
+
+// pass implements task.
+func (w *worker) pass(chunk []*kgo.Record) error {
+	w.dups.flush()
+	_, err := w.through(chunk)
+	return err
+}
+
+// through passes a chunk on, and returns how many records of it are not in the output yet.
+func (w *worker) through(chunk []*kgo.Record) (unjudged uint64, err error) {
+	var already uint64
 	for _, r := range chunk {
 		switch {
 		case r.Attrs.IsControl():
@@ -121,16 +136,14 @@ func (w *worker) bypass(chunk []*kgo.Record) error {
 		default:
 			unjudged++
 			if err := w.put(r, nil); err != nil {
-				return err
+				return unjudged, err
 			}
 		}
 	}
-	w.changes.gap(chunk[len(chunk)-1].Offset + 1)
-	w.passed.records += unjudged
 	w.count.already.Add(already)
 	w.count.unjudged.Add(unjudged)
 	w.relayed(chunk)
-	return nil
+	return unjudged, nil
 }
 
 // claimState claims the engine's state of a partition. In bypass the relay can do without.

@@ -190,5 +190,5 @@ func (w *worker) stats() PartitionStats {
 	w.count.addTo(&t)
 	g := w.gauges()
 	return PartitionStats{Partition: w.part, State: g.state, Paused: g.paused, Totals: t,
-		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag, Learning: w.learning.snapshot()}
+		Queued: g.queued, QueuedBytes: g.queuedBytes, Next: g.next, Committed: g.committed, Lag: g.lag, Learning: w.learned()}
 }

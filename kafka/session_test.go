@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -30,9 +32,11 @@ func TestProtocolRefused(t *testing.T) {
 	t.Run("switched off", func(t *testing.T) {
 		w := newAssignedWorld(t, 1)
 		w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.UnsupportedVersion, Count: -1})
-		l := w.start(nil, nil)
+		var log bytes.Buffer
+		l := w.start(nil, func(cfg *RelayConfig) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		<-l.done
 		require.ErrorAs(t, l.err, &refused)
+		require.NotContains(t, log.String(), "was not told of the stop")
 	})
 	t.Run("kept away by the caller", func(t *testing.T) {
 		w := newAssignedWorld(t, 1)

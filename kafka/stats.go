@@ -71,7 +71,7 @@ type Totals struct {
 	Unique, Redelivery, Duplicate uint64 // verdicts
 	NoKey                         uint64 // dropped for want of a key; in shadow mode: passed, tagged
 	Bypassed                      uint64 // passed without a verdict, for want of a key
-	Unjudged                      uint64 // passed in bypass: no verdict, and no mark
+	Unjudged                      uint64 // passed without a verdict: in bypass, which leaves no mark, or with RestoringPass
 	Tagged                        uint64 // duplicates among those passed to the output
 	AlreadyThere                  uint64 // passed, but found in the output's tail: not produced again
 	Produced                      uint64 // records acknowledged by the output

@@ -112,6 +112,9 @@ func (t *statusTable) partitions(s *admin.Status) {
 		state := p.State
 		if l := p.Learn; l != nil && l.At < l.Target {
 			state += fmt.Sprintf(" (from %d by %s, at %d of %d)", l.From, l.Why, l.At, l.Target)
+			if l.Passing {
+				state += ", records pass"
+			}
 		}
 		if p.Paused {
 			state += ", paused"

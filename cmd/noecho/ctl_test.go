@@ -148,7 +148,7 @@ func TestWriteStatus(t *testing.T) {
 			Followed: []admin.Followed{{Partition: 2, Known: 30, Warm: true}, {Partition: 3, Known: 20, Lag: 9}}},
 		Partitions: []admin.Partition{
 			{Partition: 0, State: "running", Paused: true, Next: 8, Committed: &known, Lag: &known, Queued: 1, Learn: &admin.Learn{From: 1, Why: "window", At: 5, Target: 5}},
-			{Partition: 1, State: "restoring", Learn: &admin.Learn{From: 100, Why: "learn_from", At: 150, Target: 200}},
+			{Partition: 1, State: "restoring", Learn: &admin.Learn{From: 100, Why: "learn_from", At: 150, Target: 200, Passing: true}},
 		},
 	}
 	var b strings.Builder
@@ -167,9 +167,9 @@ missing       1 partitions without state, 2 behind; of them cut short by retenti
 changelog     marks: 1 records with 2 marks written, 3 marks wait, 4 failures; 5 marks restored, 6 records passed over
 standby       follows 2 partitions, 1 warm
 
-PARTITION  STATE                                              NEXT  COMMITTED  LAG  QUEUED
-0          running, paused                                    8     7          7    1
-1          restoring (from 100 by learn_from, at 150 of 200)  0     -          -    0
+PARTITION  STATE                                                            NEXT  COMMITTED  LAG  QUEUED
+0          running, paused                                                  8     7          7    1
+1          restoring (from 100 by learn_from, at 150 of 200), records pass  0     -          -    0
 
 FOLLOWED  KNOWN  LAG  WARM
 2         30     0    yes

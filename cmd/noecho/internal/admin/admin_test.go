@@ -34,7 +34,7 @@ func (f *fake) Stats() kafka.Stats {
 		Partitions: []kafka.PartitionStats{
 			{Partition: 0, State: kafka.StateRunning, Paused: true, Next: 11, Committed: 10, Lag: 9, Queued: 8},
 			{Partition: 2, State: kafka.StateRestoring, Committed: -1, Lag: -1,
-				Learning: kafka.Learning{Learned: 51, LearnFrom: 52, LearnWhy: kafka.LearnReasonBound, LearnAt: 53, LearnTarget: 54}},
+				Learning: kafka.Learning{Learned: 51, LearnFrom: 52, LearnWhy: kafka.LearnReasonBound, LearnAt: 53, LearnTarget: 54, Passing: true}},
 		}}
 }
 
@@ -75,7 +75,7 @@ func TestModeAndStatus(t *testing.T) {
 		"missing":{"none":21,"behind":22,"retention":23,"bounded":24,"removed_offsets":25},
 		"partitions":[{"partition":0,"state":"running","paused":true,"next":11,"committed":10,"lag":9,"queued":8},
 			{"partition":2,"state":"restoring","paused":false,"next":0,"committed":null,"lag":null,"queued":0,
-				"learn":{"from":52,"why":"learn_from","at":53,"target":54,"records":51}}]}`, string(raw))
+				"learn":{"from":52,"why":"learn_from","at":53,"target":54,"records":51,"passing":true}}]}`, string(raw))
 
 	o.Ready = func() error { return errors.New("partition 2 is restoring") }
 	s, _, err = NewClient(serve(t, o)).Status(context.Background())

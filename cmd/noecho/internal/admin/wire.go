@@ -74,6 +74,7 @@ type Learn struct {
 	At      int64  `json:"at"`      // the offset where it is
 	Target  int64  `json:"target"`  // the offset where it ends
 	Records uint64 `json:"records"` // taken in from the input
+	Passing bool   `json:"passing"` // records pass without a verdict meanwhile
 }
 
 // Partition is the state of one assigned partition.
@@ -127,7 +128,7 @@ func (s *Status) fill(r *kafka.Stats) {
 		p := &r.Partitions[i]
 		var learn *Learn
 		if p.LearnWhy != "" {
-			learn = &Learn{From: p.LearnFrom, Why: string(p.LearnWhy), At: p.LearnAt, Target: p.LearnTarget, Records: p.Learned}
+			learn = &Learn{From: p.LearnFrom, Why: string(p.LearnWhy), At: p.LearnAt, Target: p.LearnTarget, Records: p.Learned, Passing: p.Passing}
 		}
 		s.Partitions = append(s.Partitions, Partition{
 			Partition: p.Partition, State: p.State.String(), Paused: p.Paused, Next: p.Next, Committed: known(p.Committed), Lag: known(p.Lag), Queued: p.Queued,

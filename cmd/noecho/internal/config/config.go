@@ -22,6 +22,7 @@ type Config struct {
 	StartAt         string
 	Learn           string
 	LearnFrom       string
+	WhileRestoring  string
 	OnDuplicate     string
 	DuplicatesTopic string
 	ChangelogTopic  string
@@ -91,6 +92,7 @@ func Default() Config {
 		StartAt:     "earliest",
 		Learn:       "handled",
 		LearnFrom:   "window",
+		WhileRestoring: "block",
 		OnDuplicate: "drop",
 		Fencing:     "none",
 		Mode:        "active",
@@ -132,7 +134,7 @@ func (c *Config) Relay() (kafka.RelayConfig, error) {
 	return kafka.RelayConfig{
 		Input: c.Input, Output: c.Output, Group: c.Group, InstanceID: c.InstanceID, GroupProtocol: kafka.GroupProtocol(c.GroupProtocol),
 		Key: key, OnMissingKey: kafka.MissingKey(c.OnMissingKey), Scope: kafka.Scope(c.Scope), StartAt: kafka.StartAt(c.StartAt),
-		Learn: kafka.Learn(c.Learn), LearnFrom: kafka.LearnFrom(c.LearnFrom), ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
+		Learn: kafka.Learn(c.Learn), LearnFrom: kafka.LearnFrom(c.LearnFrom), WhileRestoring: kafka.WhileRestoring(c.WhileRestoring), ChangelogTopic: c.ChangelogTopic, Standby: c.Standby,
 		OnDuplicate: kafka.OnDuplicate(c.OnDuplicate), DuplicatesTopic: c.DuplicatesTopic,
 		Fencing: kafka.Fencing(c.Fencing), Mode: kafka.Mode(c.Mode),
 		CommitInterval: c.CommitInterval, SessionTimeout: session,

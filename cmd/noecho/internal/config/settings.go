@@ -59,6 +59,8 @@ var Settings = []Setting{
 		Values: []string{"handled", "all", "off"}, field: func(c *Config) any { return &c.Learn }},
 	{Name: "learn_from", Group: groupKafka, Usage: "no further back than: window, earliest, 6h, 2026-11-27T06:00:00Z, -1000000 (offsets), 0:1200,1:980 (partition:offset)",
 		field: func(c *Config) any { return &c.LearnFrom }},
+	{Name: "while_restoring", Group: groupKafka, Usage: "what records do meanwhile: wait (block), or pass without a verdict, copies among them (pass)",
+		Values: []string{"block", "pass"}, field: func(c *Config) any { return &c.WhileRestoring }},
 	{Name: "changelog_topic", Group: groupKafka, Usage: "topic for packed marks, to restore from instead of the input; as many partitions as the input; needs hash_seed",
 		field: func(c *Config) any { return &c.ChangelogTopic }},
 	{Name: "standby", Group: groupKafka, Usage: "follow the changelog of partitions that others own, to take them over at once",

@@ -102,7 +102,7 @@ func TestCombinations(t *testing.T) {
 
 // TestLibrarySentences: each of the library's sentences begins with a setting, so that it is shown in its place, with its origin.
 func TestLibrarySentences(t *testing.T) {
-	bad := kafka.RelayConfig{OnMissingKey: "x", Scope: "x", StartAt: "x", Learn: "x", LearnFrom: "x", Standby: true, OnDuplicate: "x", Fencing: "x", Mode: "x", CommitInterval: -1, SessionTimeout: -1}
+	bad := kafka.RelayConfig{OnMissingKey: "x", Scope: "x", StartAt: "x", Learn: "x", LearnFrom: "x", WhileRestoring: "x", Standby: true, OnDuplicate: "x", Fencing: "x", Mode: "x", CommitInterval: -1, SessionTimeout: -1}
 	var wrong *kafka.ConfigError
 	require.ErrorAs(t, bad.Validate(), &wrong)
 	var named []string
@@ -111,7 +111,7 @@ func TestLibrarySentences(t *testing.T) {
 		require.NotNil(t, Lookup(setting), p)
 		named = append(named, setting)
 	}
-	require.ElementsMatch(t, []string{"input", "output", "group", "on_missing_key", "scope", "start_at", "learn", "learn_from", "standby", "commit_interval", "session_timeout",
+	require.ElementsMatch(t, []string{"input", "output", "group", "on_missing_key", "scope", "start_at", "learn", "learn_from", "while_restoring", "standby", "commit_interval", "session_timeout",
 		"on_duplicate", "mode", "fencing"}, named)
 }
 
