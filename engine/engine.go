@@ -28,7 +28,7 @@ type Engine struct {
 	lock   io.Closer
 	index  *index.Index
 	log    *wal.Log
-	pool   *pool[page]
+	pool   *tableMemory
 	trails *pool[trailBlock]
 
 	kick       chan struct{} // capacity 1: there may be work for the keeper
@@ -92,7 +92,7 @@ func Open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger,
 		delta: o.Window.Milliseconds() / int64(o.Buckets),
-		pool:  newPool[page](), trails: newPool[trailBlock](),
+		pool:  newTableMemory(), trails: newPool[trailBlock](),
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
 		syncKick: make(chan struct{}, 1), syncerDone: make(chan struct{}),
 		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),

@@ -97,7 +97,7 @@ func (g *page) filled(yield func(*slot) bool) {
 }
 
 // newPage returns an empty page. What its slots hold is of no account.
-func newPage(p *pool[page]) *page {
+func newPage(p *tableMemory) *page {
 	g := p.get()
 	g.tags, g.n, g.depth = [pageGroups]uint64{}, 0, 0
 	return g

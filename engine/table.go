@@ -18,11 +18,11 @@ const maxDepth = 20
 // table: see above. While it is active it is owned by its shard (shard.mu). Once frozen it is immutable until its seal
 // is installed, because the keeper reads it without a lock; after that the shard may write tombstones into it.
 type table struct {
-	dir    []*page // 1<<depth pointers; several may share a page
+	dir    directory // of depth
 	depth  uint8
 	n      int // marks and tombstones
 	pages  int
-	pool   *pool[page]
+	pool   *tableMemory
 	bucket int64
 
 	// Set by freeze, immutable afterwards.
@@ -31,8 +31,9 @@ type table struct {
 	firstPos position // the oldest WAL frame with content of this table
 	forgets  []bucketHash
 
-	trail   []*trailBlock // marks in the order of the log; immutable like the rest, and given back by the seal
-	scarred bool          // the trail is not to be stored; under shard.mu
+	trail    *trailBlock // marks in the order of the log: the last block; immutable like the rest, and given back by the seal
+	trailLen int         // blocks
+	scarred  bool        // the trail is not to be stored; under shard.mu
 
 	planted      int    // directory entries whose pages are in the filter; under shard.mu
 	plantedMarks int    // marks in these
@@ -48,9 +49,9 @@ type bucketHash struct {
 	hash   bloom.Hash
 }
 
-func newTable(bucket int64, pool *pool[page]) *table {
-	t := &table{pool: pool, bucket: bucket, pages: 1}
-	t.dir = []*page{newPage(pool)}
+func newTable(bucket int64, pool *tableMemory) *table {
+	t := &table{pool: pool, bucket: bucket, pages: 1, dir: pool.dirs.get(0)}
+	t.dir[0] = newPage(pool)
 	return t
 }
 
@@ -92,12 +93,13 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 		if t.depth == maxDepth {
 			return false
 		}
-		dir := make([]*page, 2*len(t.dir))
+		t.depth++
+		dir := t.pool.dirs.get(t.depth)
 		for i, q := range t.dir {
 			dir[2*i], dir[2*i+1] = q, q
 		}
+		t.pool.dirs.put(t.dir)
 		t.dir = dir
-		t.depth++
 	}
 	left, right := newPage(t.pool), newPage(t.pool)
 	left.depth, right.depth = g.depth+1, g.depth+1
@@ -127,7 +129,7 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 
 // bytes is the memory the table holds.
 func (t *table) bytes() int64 {
-	return int64(t.pages)*pageBytes + int64(len(t.dir))*8 + int64(len(t.forgets))*bucketHashBytes + int64(len(t.trail))*trailBlockBytes
+	return int64(t.pages)*pageBytes + t.dir.bytes() + int64(len(t.forgets))*bucketHashBytes + int64(t.trailLen)*trailBlockBytes
 }
 
 // release gives the pages back. The table must not be used afterwards.
@@ -136,6 +138,9 @@ func (t *table) release() {
 		g := t.dir[i]
 		i += 1 << (t.depth - g.depth)
 		t.pool.put(g)
+	}
+	if t.dir != nil { // it is nil where the table only carries a state
+		t.pool.dirs.put(t.dir)
 	}
 	t.dir, t.pages, t.n = nil, 0, 0
 }

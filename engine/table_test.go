@@ -24,7 +24,7 @@ func drawHash(t *rapid.T) bloom.Hash {
 
 // TestTableAgainstMap does the same to a table and to a map.
 func TestTableAgainstMap(t *testing.T) {
-	pool := newPool[page]()
+	pool := newTableMemory()
 	rapid.Check(t, func(t *rapid.T) {
 		table, want := newTable(3, pool), map[bloom.Hash]uint64{}
 		for range rapid.IntRange(1, 12).Draw(t, "rounds") {
@@ -68,7 +68,7 @@ func requireSame(t require.TestingT, want map[bloom.Hash]uint64, table *table) {
 // TestTableGrows fills a table far beyond a page: splits lose nothing, and memory stays near what the marks take.
 func TestTableGrows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	pool := newPool[page]()
+	pool := newTableMemory()
 	table, want := newTable(0, pool), map[bloom.Hash]uint64{}
 	for i := range 50_000 {
 		h := bloom.Hash{Hi: rng.Uint64(), Lo: rng.Uint64()}
@@ -89,7 +89,7 @@ func TestTableGrows(t *testing.T) {
 
 // TestTableEntriesStop: the keeper may stop reading in the middle.
 func TestTableEntriesStop(t *testing.T) {
-	table := newTable(0, newPool[page]())
+	table := newTable(0, newTableMemory())
 	for i := range uint64(1000) {
 		require.True(t, table.put(bloom.Hash{Hi: i << 54, Lo: i}, i+1))
 	}
@@ -105,7 +105,7 @@ func TestTableEntriesStop(t *testing.T) {
 // TestTableRefusesWhatIsNoHash: more hashes with equal top bits than a page holds cannot be split apart. put says so, and
 // what is there stays.
 func TestTableRefusesWhatIsNoHash(t *testing.T) {
-	pool := newPool[page]()
+	pool := newTableMemory()
 	table, want := newTable(0, pool), map[bloom.Hash]uint64{}
 	refused := 0
 	for i := range uint64(pageFull + 10) {
@@ -128,7 +128,7 @@ func TestTableRefusesWhatIsNoHash(t *testing.T) {
 
 // TestPoolReusesPages: a page comes back empty, and slabs are taken only when no page is left.
 func TestPoolReusesPages(t *testing.T) {
-	pool := newPool[page]()
+	pool := newTableMemory()
 	a := newPage(pool)
 	a.fill(0, slot{1, 2, 3})
 	a.depth = 4
@@ -164,7 +164,7 @@ func requireEmpty(t require.TestingT, g *page) {
 
 // TestPageLayout: tags are whole lines, slots begin on one.
 func TestPageLayout(t *testing.T) {
-	g := newPage(newPool[page]())
+	g := newPage(newTableMemory())
 	require.Zero(t, pageBytes%64)
 	require.Zero(t, uintptr(unsafe.Pointer(g))%64)
 	require.Zero(t, unsafe.Offsetof(g.slots)%64)

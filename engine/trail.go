@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"noecho/bloom"
 	"noecho/internal/index"
@@ -44,18 +43,17 @@ type trailBlock struct {
 	buf         [trailBlockBytes]byte
 	n           int
 	first, last int64
+	before      *trailBlock // of the same table; both lie outside of the heap, or in memory that has no pointers to it
 }
 
 // follow adds a mark to the table's trail; the caller sees to it that offsets ascend.
 func (t *table) follow(h bloom.Hash, offset int64, pool *pool[trailBlock]) {
-	var b *trailBlock
-	if n := len(t.trail); n > 0 {
-		b = t.trail[n-1]
-	}
+	b := t.trail
 	if b == nil || b.n > trailBlockBytes-maxTrailEntry {
 		b = pool.get()
-		b.n, b.first, b.last = 0, offset, offset
-		t.trail = append(t.trail, b)
+		b.n, b.first, b.last, b.before = 0, offset, offset, t.trail
+		t.trail = b
+		t.trailLen++
 	}
 	binary.LittleEndian.PutUint64(b.buf[b.n:], h.Hi)
 	binary.LittleEndian.PutUint64(b.buf[b.n+8:], h.Lo)
@@ -65,15 +63,15 @@ func (t *table) follow(h bloom.Hash, offset int64, pool *pool[trailBlock]) {
 
 // trailEnd is the offset of the last mark in the trail; -1 when there is none.
 func (t *table) trailEnd() int64 {
-	if n := len(t.trail); n > 0 {
-		return t.trail[n-1].last
+	if t.trail == nil {
+		return -1
 	}
-	return -1
+	return t.trail.last
 }
 
 // trailBlocks yields the blocks of a frozen table, the last one first.
 func (t *table) trailBlocks(yield func(int64, []byte) bool) {
-	for _, b := range slices.Backward(t.trail) {
+	for b := t.trail; b != nil; b = b.before {
 		if !yield(b.first, b.buf[:b.n]) {
 			return
 		}
@@ -82,10 +80,12 @@ func (t *table) trailBlocks(yield func(int64, []byte) bool) {
 
 // dropTrail gives the blocks back.
 func (t *table) dropTrail(pool *pool[trailBlock]) {
-	for _, b := range t.trail {
+	for t.trail != nil {
+		b := t.trail
+		t.trail = b.before // whoever gets the block next may write to it at once
 		pool.put(b)
 	}
-	t.trail = nil
+	t.trailLen = 0
 }
 
 // visitTrail calls f for the marks of a block whose first one has that offset. It says false when the block is none.
