@@ -34,7 +34,7 @@ type assignment struct {
 	since  int64 // see metadata.since
 
 	learning  learning
-	unlearned atomic.Bool // learning was left out, or ended, in bypass
+	unlearned atomic.Pointer[leftOut] // learning was left out, or ended, in bypass; nil: it was not
 
 	// behind: records pass on, and the store knows less than was handled. Raised by run, before it is ready; lowered by the lesson, with passing held.
 	behind  atomic.Bool

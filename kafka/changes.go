@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"math"
 	"sync"
 
 	"noecho/bloom"
@@ -87,6 +88,17 @@ func (c *changes) gapLocked(next int64) {
 	c.marks, c.begun, c.breaks = c.marks[:0], true, c.breaks+1
 	c.from = max(c.from, next)
 	c.end = c.from
+}
+
+// hole says that of what lies below next some is not known, and how young that is nobody knows. nil: there is no changelog.
+func (c *changes) hole(next int64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gapLocked(next)
+	c.before = math.MaxInt64
 }
 
 // pending returns how many marks wait for the changelog. nil: there is no changelog.

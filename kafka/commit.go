@@ -47,7 +47,7 @@ func (m *member) commitTick(ctx context.Context) error {
 
 // commitAll makes durable and then commits what each assignment has done: first what the changelog is told, if there is one (see
 // changelog), then the marks of all partitions, which wait for one fsync together, then the offsets, in one request. In that
-// order an offset that Kafka holds is never ahead of the marks; marks ahead of the offset do no harm. Called with commitMu held.
+// order an offset that Kafka holds is never ahead of the marks (unless they are behind: see WhileRestoring); marks ahead of the offset do no harm. Called with commitMu held.
 //
 // stopped says that their goroutines have returned: where nothing is left under way the commit says "clean". A failed offset
 // commit is no error: the next one carries a later offset. Only what cannot pass is returned.
@@ -62,7 +62,9 @@ func (m *member) commitAll(ctx context.Context, as []*assignment, stopped bool) 
 			continue // one that was killed is about to go: release knows whether it may be committed
 		}
 		pos := a.stand()
-		pos.behind = a.behind.Load() // after the position: where the store has caught up since, it knows what lies below
+		// After the position: where the store has caught up since, it knows what lies below. And where something was left out in bypass, a restart
+		// before the first verdict still learns it.
+		pos.behind = a.behind.Load() || a.unlearned.Load() != nil
 		pos.meta.clean = stopped && a.isDrained() && pos.next == a.doneBelow()
 		if pos != a.last {
 			at[a.part] = pos

@@ -43,6 +43,7 @@ type ConsumerStats struct {
 	// LeaseHeld says whether the group's coordinator has confirmed this member within about a session, so that nobody else can have its partitions.
 	LeaseHeld      bool
 	SessionTimeout time.Duration // of the group; with ProtocolConsumer as the brokers told it, 0 before they have
+	SessionAssumed bool          // it may not be read, and this is what is taken for it
 	Unconfirmed    bool          // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
 	CommitFailures int64         // offset commits that Kafka did not acknowledge; the next one makes good
 	Commits        int64         // offset commits sent
@@ -84,7 +85,7 @@ func (c *Consumer) Stats() ConsumerStats {
 	for _, h := range tasks {
 		s.Partitions = append(s.Partitions, h.stats())
 	}
-	s.LeaseHeld, s.SessionTimeout = c.lease.holds(), c.lease.sessionTimeout()
+	s.LeaseHeld, s.SessionTimeout, s.SessionAssumed = c.lease.holds(), c.lease.sessionTimeout(), c.lease.assumed.Load()
 	s.Unconfirmed = len(s.Partitions) > 0 && !s.LeaseHeld
 	slices.SortFunc(s.Partitions, func(a, b ConsumerPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s

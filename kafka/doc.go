@@ -39,7 +39,7 @@
 //	   commit loop, each interval, all partitions together:
 //	      position of each worker -> engine.Commit (one fsync) -> one OffsetCommit with metadata
 //
-// Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks. (But in bypass: see Modes.)
+// Marks are durable before the offset is: an offset that Kafka holds is never ahead of the marks. (But in bypass, see Modes, and while records pass, see Where state is missing.)
 //
 // A consumer is the same up to Check; then its handler is called, in the same goroutine.
 //
@@ -61,7 +61,7 @@
 //     standby's goroutine until leave has closed it, before the assignment claims its own.
 //   - The client's callbacks (assigned, fetched, adjust, revoked, lost) come one at a time; release is under releaseMu,
 //     because Run may stop meanwhile.
-//   - A handle of the engine belongs to the assignment, whose goroutine learns and checks with it, and is closed by release after the assignment's goroutine has returned.
+//   - A handle of the engine belongs to the assignment, whose goroutine checks with it, and it or one beside it learns; it is closed by release after the assignment's goroutine has returned.
 //
 // # Exactly the originals in the output
 //

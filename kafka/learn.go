@@ -83,7 +83,7 @@ func (a *assignment) toldBefore() int64 {
 func (a *assignment) learn() (stop func(), err error) {
 	nothing := func() {}
 	if a.m.bypass.Load() {
-		a.unlearned.Store(true)
+		a.unlearned.Store(&leftOut{})
 		return nothing, nil
 	}
 	if err := a.m.identify(a.part, a.state); err != nil { // the switch may have been on when the assignment began
@@ -102,40 +102,76 @@ func (a *assignment) learn() (stop func(), err error) {
 
 // learnStretch takes in a stretch: from the changelog, if there is one (see replay); and where that ends it reads the input and asks for
 // verdicts that nobody looks at, for the marks that they leave.
-func (a *assignment) learnStretch(ctx context.Context, todo span) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { // ends with it: a handle must not be used once the assignment's goroutine has returned
+func (a *assignment) learnStretch(parent context.Context, todo span) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	go a.watchLesson(ctx, cancel)
+	l := &lesson{a: a, todo: todo, next: -1, checker: checker{changes: a.changes}}
+	err := l.study(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case parent.Err() != nil || a.isKilled():
+		return errKilled
+	case errors.Is(context.Cause(ctx), errBypassed) || a.m.bypass.Load(): // a store that is ill may be why the switch was thrown
+		l.leaveOut()
+		return nil
+	}
+	return err
+}
+
+// errBypassed ends a lesson: records must not wait for it when the switch is thrown, nor for a store that fails at it.
+var errBypassed = errors.New("in bypass nothing is learned")
+
+// bypassLook is the time between two looks at the switch.
+const bypassLook = 20 * time.Millisecond
+
+// watchLesson ends a lesson with its assignment, because a handle must not be used once the assignment's goroutine has returned; and in bypass. It
+// ends with the lesson.
+func (a *assignment) watchLesson(ctx context.Context, cancel context.CancelCauseFunc) {
+	look := time.NewTicker(bypassLook)
+	defer look.Stop()
+	for {
 		select {
 		case <-a.quit:
-			cancel()
+			cancel(errKilled)
+			return
 		case <-ctx.Done():
+			return
+		case <-look.C:
+			if a.m.bypass.Load() {
+				cancel(errBypassed)
+				return
+			}
 		}
-	}()
-	if !a.m.learner.enter(ctx) {
-		return errKilled
 	}
-	defer a.m.learner.leave()
-	var err error
-	if todo.start, err = a.replay(ctx, todo); err != nil {
+}
+
+// study learns, and tries again what may pass.
+func (l *lesson) study(ctx context.Context) error {
+	defer l.open(false)
+	if !l.enter(ctx) {
+		return ctx.Err()
+	}
+	defer l.leave()
+	a := l.a
+	known, err := a.replay(ctx, l.todo)
+	if err != nil {
 		return err
 	}
-	if max(todo.start, a.resume.input.start) >= todo.end {
+	l.todo.start = known
+	if max(known, a.resume.input.start) >= l.todo.end {
 		a.learning.at.Store(a.learning.target.Load())
 		return nil
 	}
-	l := &lesson{a: a, todo: todo, next: -1, checker: checker{changes: a.changes}}
 	for try := 0; ; try++ {
 		err := l.learn(ctx)
 		l.open(err == nil)
 		switch {
-		case ctx.Err() != nil:
-			return errKilled
 		case err == nil:
 			return nil
-		case a.m.bypass.Load():
-			a.leftOut(l.next)
-			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case errors.Is(err, ErrRecreated):
 			return recreated(a.m.cfg.Input) // not a LearnError: to learn nothing is no remedy
 		case final(err):
@@ -147,17 +183,30 @@ func (a *assignment) learnStretch(ctx context.Context, todo span) error {
 		select {
 		case <-time.After(restoreRetryPause):
 		case <-ctx.Done():
-			return errKilled
+			return ctx.Err()
 		}
 	}
 }
 
-// leftOut ends learning in bypass: records must not wait for it, nor for a store that fails at it.
-func (a *assignment) leftOut(at int64) {
-	a.m.log.Warn("in bypass: the rest of what the store is missing is not learned", "topic", a.m.cfg.Input, "partition", a.part, "at", at)
+// leftOut is what was not learned in bypass; the zero value is all that is unknown.
+type leftOut struct{ span }
+
+// leaveOut notes that the rest is not learned. From here on the partition goes on in bypass, and is judged when the switch is taken back.
+func (l *lesson) leaveOut() {
+	a := l.a
 	a.passing.Lock()
 	defer a.passing.Unlock()
-	a.unlearned.Store(true)
+	if a.behind.Load() {
+		l.follow()
+	}
+	rest := span{start: l.todo.start, end: l.todo.end}
+	if l.next >= 0 {
+		rest.start = l.next
+	}
+	a.m.log.Warn("in bypass: the rest of what the store is missing is not learned", "topic", a.m.cfg.Input, "partition", a.part, "from", rest.start, "to", rest.end)
+	a.changes.hole(rest.end)
+	a.learning.at.Store(a.learning.target.Load()) // nothing is left to do
+	a.unlearned.Store(&leftOut{rest})
 	if a.behind.Swap(false) {
 		a.state_.CompareAndSwap(uint32(StateRestoring), uint32(StateRunning))
 	}
@@ -168,11 +217,15 @@ func (a *assignment) leftOut(at int64) {
 // in in ascending order. Who has the time restarts instead: then learn reads all that the store lacks, also what passed in bypass. Called by run,
 // before the store is asked for the first verdict.
 func (a *assignment) notLearned() {
-	if !a.unlearned.Swap(false) {
+	left := a.unlearned.Swap(nil)
+	if left == nil {
 		return
 	}
-	unknown := a.unknown()
-	a.m.countMissing(a, unknown)
+	unknown := left.span
+	if unknown == (span{}) {
+		unknown = a.unknown()
+		a.m.countMissing(a, unknown) // else it was, when the lesson began
+	}
 	if unknown.start < unknown.end && a.m.cfg.Learn != LearnOff {
 		a.m.log.Warn("back from bypass without having learned what the store does not know: copies of it pass; a restart instead of the switch learns it",
 			"topic", a.m.cfg.Input, "partition", a.part, "from", unknown.start, "to", unknown.end)
@@ -188,8 +241,11 @@ type lesson struct {
 
 	next                 int64 // where to read on; -1: not known yet
 	begun, said, durable time.Time
-	passing              bool // whether the last error may pass: it came from the brokers, and not from the store
-	closing              bool // the partition waits for the rest: see ahead
+	passing              bool      // whether the last error may pass: it came from the brokers, and not from the store
+	closing              bool      // the partition waits for the rest: see ahead
+	turn                 bool      // it has one of the learner's
+	turned, refused      time.Time // when it got that, and when closing failed
+	cut                  bool      // retention was faster, and that is counted
 }
 
 // learn reads on from where it was.
@@ -210,7 +266,10 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 	}
 	for l.ahead() {
 		l.passing = true
-		records, next, err := l.tail.fetch(ctx, a.part, l.next)
+		if !l.turns(ctx) {
+			return ctx.Err()
+		}
+		records, next, err := l.fetch(ctx)
 		if err != nil {
 			return err
 		}
@@ -235,6 +294,34 @@ func (l *lesson) learn(ctx context.Context) (err error) {
 	a.m.log.Info("learned", "topic", a.m.cfg.Input, "partition", a.part, "to", l.todo.end,
 		"records", a.learning.records.Load(), "took", time.Since(l.begun).Round(time.Millisecond))
 	return nil
+}
+
+// fetch reads on. While the partition waits it does not wait for brokers that do not answer.
+func (l *lesson) fetch(ctx context.Context) ([]*kgo.Record, int64, error) {
+	if l.closing {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, closingPatience)
+		defer cancel()
+	}
+	records, next, err := l.tail.fetch(ctx, l.a.part, l.next)
+	if err == nil && len(records) == 0 {
+		l.removed(ctx, next)
+	}
+	return records, next, err
+}
+
+// removed looks whether the log begins later by now than where we were: then retention was faster.
+func (l *lesson) removed(ctx context.Context, next int64) {
+	a := l.a
+	log := listSpans(ctx, l.tail.cl, l.tail.top, []int32{a.part})[a.part]
+	if log.err != nil || log.start <= l.next {
+		return
+	}
+	if !l.cut {
+		l.cut = true
+		a.m.missing.retention.Add(1)
+	}
+	a.m.log.Warn("retention removes records while they are learned: copies of these pass", "topic", a.m.cfg.Input, "partition", a.part, "from", l.next, "to", min(next, log.start))
 }
 
 // begin finds where to begin: as far back as the window needs, and no further back than LearnFrom allows.
@@ -272,6 +359,7 @@ func (l *lesson) begin(ctx context.Context) (int64, error) {
 		a.m.log.Warn("learn_from leaves out records of the window that the store does not know: copies of these pass", "topic", a.m.cfg.Input,
 			"partition", a.part, "learn_from", string(bound.text), "from", window, "to", from)
 	} else if before = a.state.StreamTime(); window == log.start && l.todo.start < log.start {
+		l.cut = true
 		a.m.missing.retention.Add(1)
 		a.m.log.Warn("retention may have removed records of the window that the store does not know: copies of these pass",
 			"topic", a.m.cfg.Input, "partition", a.part, "store", l.todo.start, "log", log.start)
@@ -293,18 +381,12 @@ func (l *lesson) moved(ctx context.Context, next int64) error {
 		l.said = now
 		a.m.log.Info("learning", "topic", a.m.cfg.Input, "partition", a.part, "at", l.next, "to", l.todo.end, "records", a.learning.records.Load())
 	}
-	if a.m.bypass.Load() {
-		return errLeftOut
-	}
 	if now.Sub(l.durable) < a.m.cfg.CommitInterval {
 		return ctx.Err()
 	}
 	l.durable = now
 	return l.commit(ctx, l.next)
 }
-
-// errLeftOut: the switch was thrown. See leftOut.
-var errLeftOut = errors.New("left out in bypass")
 
 // commit makes durable what was learned, and has the changelog take it: so it is whole again, for the next who needs it.
 func (l *lesson) commit(ctx context.Context, next int64) error {

@@ -33,6 +33,7 @@ type lease struct {
 	kick      chan struct{} // cap 1: ask now
 
 	session atomic.Int64              // timeout in nanoseconds; 0: not known yet, and the lease does not hold
+	assumed atomic.Bool               // it may not be read, and this is what is taken for it
 	proof   atomic.Pointer[time.Time] // when the last request was sent that proves the membership; nil: none does
 	ordered atomic.Pointer[time.Time] // the coordinator waits for partitions, and not before this; nil: it does not. Of ProtocolConsumer
 

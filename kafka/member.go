@@ -60,7 +60,7 @@ type member struct {
 	watchEvery time.Duration // immutable after init
 	counted    chan struct{} // closed when watch knows what the group knew before: nothing is claimed earlier
 
-	// Lock order: releaseMu, commitMu, pauseMu, mu, assignment.mu, producer.mu, lease.mu; topicScope.mu below mu; lease.mu below heartbeats.mu.
+	// Lock order: releaseMu, assignment.passing, commitMu, pauseMu, mu, assignment.mu, producer.mu, lease.mu; topicScope.mu below mu; lease.mu below heartbeats.mu.
 	releaseMu sync.Mutex // held while partitions are given up: revoked, lost or stopping
 	commitMu  sync.Mutex // held over every commit: they must not overtake each other, nor outlive an assignment
 	pauseMu   sync.Mutex // held over pausing and resuming

@@ -179,7 +179,7 @@ func (r *Relay) Stats() Stats {
 	for _, w := range workers {
 		s.Partitions = append(s.Partitions, w.stats())
 	}
-	s.LeaseHeld, s.SessionTimeout = r.lease.holds(), r.lease.sessionTimeout()
+	s.LeaseHeld, s.SessionTimeout, s.SessionAssumed = r.lease.holds(), r.lease.sessionTimeout(), r.lease.assumed.Load()
 	s.Unconfirmed = len(s.Partitions) > 0 && !s.LeaseHeld
 	slices.SortFunc(s.Partitions, func(a, b PartitionStats) int { return cmp.Compare(a.Partition, b.Partition) })
 	return s

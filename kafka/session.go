@@ -71,6 +71,7 @@ func (s *groupSession) look(ctx context.Context) {
 		s.m.fail(err)
 		return
 	}
+	s.m.lease.assumed.Store(guessed != nil)
 	s.m.lease.limit(session)
 }
 

@@ -151,6 +151,7 @@ func TestSessionUnknown(t *testing.T) {
 	l := w.start(nil, func(cfg *RelayConfig) { cfg.RebalanceTimeout = time.Minute })
 	l.settle()
 	require.Equal(t, usualSession, l.relay.Stats().SessionTimeout)
+	require.True(t, l.relay.Stats().SessionAssumed)
 	l.stop()
 	w.requireClean()
 }

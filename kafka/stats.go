@@ -52,6 +52,7 @@ type Stats struct {
 	// LeaseHeld says whether the group's coordinator has confirmed this member within about a session, so that nobody else can have its partitions.
 	LeaseHeld      bool
 	SessionTimeout time.Duration // of the group; with ProtocolConsumer as the brokers told it, 0 before they have
+	SessionAssumed bool          // it may not be read, and this is what is taken for it
 	Unconfirmed    bool          // there are some, and they wait: the group's coordinator has not confirmed this member for about a session
 	ProduceRetries int64         // batches sent again, for any passing cause
 	CommitFailures int64         // offset commits that Kafka did not acknowledge; the next one makes good

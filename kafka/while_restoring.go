@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -66,8 +67,17 @@ func (w WhileRestoring) problems(c *memberConfig) (problems []string) {
 // Offsets are committed as ever, so Kafka's are ahead of the marks meanwhile; the engine's commits go as far as was learned. After a crash
 // the store therefore lacks what the group has handled, and learns it.
 
-// closingGap is how many offsets before the partition's place the lesson has the partition wait for it.
-const closingGap = 4 * chunkRecords
+const (
+	// The lesson has the partition wait for it when there are no more offsets left than these, or than it takes in in that time.
+	closingGap  = 4 * chunkRecords
+	closingTime = 50 * time.Millisecond
+
+	closingPatience = time.Second     // with brokers that do not answer while the partition waits
+	closingPause    = 5 * time.Second // until it is tried again
+
+	// longTurn is how long a lesson keeps its turn while records pass: it may never end.
+	longTurn = 5 * time.Second
+)
 
 // learnBehind begins to learn a stretch beside run, which passes records on until that is done. stop ends it, and waits for it; run must
 // call it before it returns.
@@ -114,13 +124,49 @@ func (a *assignment) passOn(chunk []*kgo.Record) (passed bool, err error) {
 func (l *lesson) ahead() bool {
 	if l.a.behind.Load() {
 		l.follow()
-		if !l.closing && l.next >= 0 && l.todo.end-l.next <= closingGap {
+		if !l.closing && l.near() {
+			l.leave() // the rest is little, and a handler may take its time
 			l.a.passing.Lock()
 			l.closing = true
 			l.follow()
 		}
 	}
 	return l.next < l.todo.end
+}
+
+// near says whether the partition shall wait for the rest.
+func (l *lesson) near() bool {
+	left := l.todo.end - l.next
+	if left > 0 && time.Since(l.refused) < closingPause {
+		return false
+	}
+	learned, took := float64(l.a.learning.records.Load()), time.Since(l.begun)
+	return left <= max(closingGap, int64(learned*float64(closingTime)/float64(took)))
+}
+
+// turns sees to it that the lesson has a turn, if it needs one, and lets others have it now and then.
+func (l *lesson) turns(ctx context.Context) bool {
+	if l.closing {
+		return true
+	}
+	if l.turn && l.a.behind.Load() && time.Since(l.turned) > longTurn {
+		l.leave()
+	}
+	return l.enter(ctx)
+}
+
+func (l *lesson) enter(ctx context.Context) bool {
+	if !l.turn {
+		l.turn, l.turned = l.a.m.learner.enter(ctx), time.Now()
+	}
+	return l.turn
+}
+
+func (l *lesson) leave() {
+	if l.turn {
+		l.turn = false
+		l.a.m.learner.leave()
+	}
 }
 
 // follow moves the lesson's end to where the partition is.
@@ -137,7 +183,9 @@ func (l *lesson) open(known bool) {
 		return
 	}
 	l.closing = false
-	if known {
+	if !known {
+		l.refused = time.Now()
+	} else {
 		l.a.behind.Store(false)
 		l.a.state_.CompareAndSwap(uint32(StateRestoring), uint32(StateRunning))
 		l.a.m.log.Info("records are judged from here on", "topic", l.a.m.cfg.Input, "partition", l.a.part, "offset", l.todo.end)

@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -123,6 +126,7 @@ func TestPassWhileRestoringUnderLoad(t *testing.T) {
 	w.feed(append(w.again(0), w.again(1)...)...)
 	l.settle()
 	require.Positive(t, l.relay.Stats().Learned)
+	require.Positive(t, l.relay.Stats().Totals.Unjudged)
 	l.stop()
 	w.requireOnceInOrder(from[:])
 }
@@ -153,18 +157,22 @@ func (w *world) requireOnceInOrder(from []int) {
 // TestCrashWhilePassing: the disk is lost, records pass, and the process dies at each point where it can, again and again. Nothing is lost, repeated or out of order; and
 // in the end the store knows all, whichever life passed it.
 func TestCrashWhilePassing(t *testing.T) {
+	deaths := 0
+	defer func() { require.Greater(t, deaths, 20) }()
 	for seed := range uint64(6) {
 		for _, at := range crashPoints {
 			t.Run(fmt.Sprintf("%s/%d", at, seed), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(63, seed))
 				w := newWorld(t, 1)
 				w.edit = passing
-				w.feed(history(rng, 1, 2000+rng.IntN(6*chunkRecords))...)
+				w.feed(history(rng, 1, closingGap+rng.IntN(6*chunkRecords))...)
 				w.run(oneName)
 				w.fs = testutil.NewFS()
 				for try, died := 0, true; died && try < 4; try++ {
 					w.feed(history(rng, 1, 500)...)
-					died = w.live(at, 1+rng.Int64N(4), rng.IntN(101), seed)
+					if died = w.live(at, 1+rng.Int64N(4), rng.IntN(101), seed); died {
+						deaths++
+					}
 				}
 				w.edit = nil // records wait
 				from := len(w.fed[0])
@@ -209,11 +217,15 @@ func TestBypassEndsLearning(t *testing.T) {
 			w.feed(rec(0, "k000000", "copy"))
 			begun := make(chan struct{})
 			begin := sync.OnceFunc(func() { close(begun) })
+			var log bytes.Buffer
 			l := w.start(&hooks{check: func(int32) error {
 				begin()
 				time.Sleep(50 * time.Millisecond)
 				return nil
-			}}, func(cfg *RelayConfig) { oneName(cfg); cfg.WhileRestoring = while })
+			}}, func(cfg *RelayConfig) {
+				oneName(cfg)
+				cfg.WhileRestoring, cfg.Logger = while, slog.New(slog.NewTextHandler(&log, nil))
+			})
 			<-begun
 			set(t, l, ModeBypass)
 			l.settle()
@@ -221,18 +233,138 @@ func TestBypassEndsLearning(t *testing.T) {
 			require.EqualValues(t, 1, stats.Totals.Unjudged)
 			require.Less(t, stats.Learned, uint64(10*chunkRecords))
 			require.Equal(t, StateRunning, stats.Partitions[0].State)
-			before := stats.Missing
+			require.Equal(t, Missing{None: 1}, stats.Missing)
+			require.Equal(t, stats.Partitions[0].LearnTarget, stats.Partitions[0].LearnAt, "nothing is left to do")
 			set(t, l, ModeActive)
 			w.feed(rec(0, "new", "1"), rec(0, "new", "copy"))
 			l.settle()
-			require.NotEqual(t, before, l.relay.Stats().Missing)
+			require.Equal(t, Missing{None: 1}, l.relay.Stats().Missing, "once is enough")
 			l.stop()
+			require.Regexp(t, `back from bypass without having learned .* from=\d+ to=2048[01]`, log.String())
 			want := append(w.originals(0, 0), &kgo.Record{})
 			n := len(want)
 			want[n-2], want[n-1] = w.fed[0][20*chunkRecords], want[n-2]
 			requireSame(t, 0, want, w.output()[0])
 		})
 	}
+}
+
+// TestBypassEndsLearningIsAHole: what was left out in bypass is no part of what the changelog is told: who restores from it learns it from the input.
+func TestBypassEndsLearningIsAHole(t *testing.T) {
+	w := changelogWorld(t, 1)
+	w.feed(history(rand.New(rand.NewPCG(67, 1)), 1, 8*chunkRecords)...)
+	w.run(withoutChangelog)
+	w.fs = testutil.NewFS()
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	l := w.start(&hooks{check: func(int32) error {
+		begin()
+		time.Sleep(30 * time.Millisecond)
+		return nil
+	}}, nil)
+	<-begun
+	set(t, l, ModeBypass)
+	w.eventually("left out", func() bool { return l.idle() })
+	set(t, l, ModeActive) // before any record came
+	w.feed(rec(0, "new", "1"))
+	l.settle()
+	require.Less(t, l.relay.Stats().Learned, uint64(8*chunkRecords))
+	l.stop()
+	w.fs = testutil.NewFS() // who comes next
+	w.feed(w.again(0)...)
+	w.run(nil)
+	w.requireClean()
+}
+
+// TestRestartAfterBypassEndedLearning: a restart before the first verdict learns what was left out.
+func TestRestartAfterBypassEndedLearning(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(history(rand.New(rand.NewPCG(68, 1)), 1, 8*chunkRecords)...)
+	w.run(oneName)
+	w.fs = testutil.NewFS()
+	w.feed(rec(0, "k000001", "copy"))
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	l := w.start(&hooks{check: func(int32) error {
+		begin()
+		time.Sleep(30 * time.Millisecond)
+		return nil
+	}}, passing)
+	<-begun
+	set(t, l, ModeBypass)
+	l.settle()
+	set(t, l, ModeActive)
+	time.Sleep(20 * time.Millisecond) // some commits
+	l.stop()
+	passed := w.fed[0][8*chunkRecords:]
+	w.feed(w.again(0)...)
+	w.run(oneName)
+	requireSame(t, 0, slices.Concat(w.originals(0, 0), passed), w.output()[0])
+}
+
+// TestPassWithoutKeys: what has no key passes while the store learns, whatever on_missing_key says.
+func TestPassWithoutKeys(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(rec(0, "a", "1"), rec(0, "b", "1"))
+	w.run(oneName)
+	w.fs = testutil.NewFS()
+	release := w.holdLearning(2)
+	defer release()
+	w.feed(&kgo.Record{Topic: testIn, Value: []byte("no key")})
+	l := w.start(nil, func(cfg *RelayConfig) { passing(cfg); cfg.OnMissingKey = MissingFail })
+	w.eventually("passed on", l.passedOn)
+	release()
+	w.eventually("caught up", l.knowsAll)
+	l.stop()
+	require.Len(t, w.output()[0], 3)
+}
+
+// TestClosingRefused: where brokers do not answer when the store is about to catch up, records go on, and it is tried again.
+func TestClosingRefused(t *testing.T) {
+	w := newWorld(t, 1)
+	w.feed(history(rand.New(rand.NewPCG(69, 1)), 1, 3000)...) // less than closingGap: it closes at once
+	w.run(oneName)
+	w.fs = testutil.NewFS()
+	w.feed(rec(0, "new", "1"))
+	w.refuseLearning(2900, kerr.NotLeaderForPartition.Code, 6*tailTries)
+	l := w.start(nil, passing)
+	w.eventually("passed on", l.passedOn)
+	w.feed(rec(0, "newer", "1"))
+	w.eventually("passed on once more", l.passedOn)
+	w.eventually("caught up", l.knowsAll)
+	w.feed(w.again(0)...)
+	l.settle()
+	l.stop()
+	w.requireClean()
+}
+
+// TestRetentionWhileLearning: what is removed while the store learns is counted, and the rest is learned.
+func TestRetentionWhileLearning(t *testing.T) {
+	const n, gone = 30_000, 25_000 // more than one fetch
+	w := newWorld(t, 1)
+	rng := rand.NewChaCha8([32]byte{70})
+	var records []*kgo.Record
+	for i := range n {
+		value := make([]byte, 400) // that does not compress
+		_, _ = rng.Read(value)
+		records = append(records, rec(0, fmt.Sprint("k", i), string(value)))
+	}
+	for piece := range slices.Chunk(records, 1000) {
+		w.feed(piece...)
+	}
+	w.run(oneName)
+	w.fs = testutil.NewFS()
+	remove := sync.OnceValue(func() error { return w.cluster.DeleteRecords(testIn, 0, gone) })
+	l := w.start(&hooks{check: func(int32) error { return remove() }}, oneName)
+	l.settle()
+	stats := l.relay.Stats()
+	require.Equal(t, Missing{None: 1, Retention: 1}, stats.Missing)
+	require.Greater(t, stats.Learned, uint64(n-gone))
+	require.Less(t, stats.Learned, uint64(gone))
+	w.feed(rec(0, fmt.Sprint("k", gone), "copy"), rec(0, "new", "1"))
+	l.settle()
+	require.EqualValues(t, 1, l.relay.Stats().Totals.Unique)
+	l.stop()
 }
 
 // TestConsumerPassesWhileRestoring: the handler gets what it would wait for, once; a stop meanwhile is a clean one, and who comes next learns.

@@ -76,13 +76,17 @@ func sessionOf(s *admin.Status) string {
 	if s.SessionMillis == 0 {
 		return "the group's session timeout is not known yet"
 	}
-	return "session timeout " + (time.Duration(s.SessionMillis) * time.Millisecond).String()
+	timeout := (time.Duration(s.SessionMillis) * time.Millisecond).String()
+	if s.SessionAssumed {
+		return "the session timeout may not be read, and is taken for " + timeout
+	}
+	return "session timeout " + timeout
 }
 
 func (t *statusTable) records(s *admin.Status) {
 	r := &s.Records
 	t.out("judged\t%d unique, %d redelivery, %d duplicate\n", r.Unique, r.Redelivery, r.Duplicate)
-	t.out("not judged\t%d without a key passed, %d without a key dropped or tagged, %d in bypass\n", r.Bypassed, r.NoKey, r.Unjudged)
+	t.out("not judged\t%d without a key passed, %d without a key dropped or tagged, %d in bypass or while restoring\n", r.Bypassed, r.NoKey, r.Unjudged)
 	t.out("produced\t%d to the output, %d of them duplicates; %d to the duplicates' topic\n", r.Produced, r.Tagged, r.DuplicatesProduced)
 	if m := &s.Missing; *m != (admin.Missing{}) {
 		t.out("missing\t%d partitions without state, %d behind; of them cut short by retention %d, by learn_from %d; %d offsets lost\n",
@@ -112,9 +116,9 @@ func (t *statusTable) partitions(s *admin.Status) {
 		state := p.State
 		if l := p.Learn; l != nil && l.At < l.Target {
 			state += fmt.Sprintf(" (from %d by %s, at %d of %d)", l.From, l.Why, l.At, l.Target)
-			if l.Passing {
-				state += ", records pass"
-			}
+		}
+		if p.Passing {
+			state += ", records pass"
 		}
 		if p.Paused {
 			state += ", paused"

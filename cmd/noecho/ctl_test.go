@@ -148,7 +148,7 @@ func TestWriteStatus(t *testing.T) {
 			Followed: []admin.Followed{{Partition: 2, Known: 30, Warm: true}, {Partition: 3, Known: 20, Lag: 9}}},
 		Partitions: []admin.Partition{
 			{Partition: 0, State: "running", Paused: true, Next: 8, Committed: &known, Lag: &known, Queued: 1, Learn: &admin.Learn{From: 1, Why: "window", At: 5, Target: 5}},
-			{Partition: 1, State: "restoring", Learn: &admin.Learn{From: 100, Why: "learn_from", At: 150, Target: 200, Passing: true}},
+			{Partition: 1, State: "restoring", Passing: true, Learn: &admin.Learn{From: 100, Why: "learn_from", At: 150, Target: 200}},
 		},
 	}
 	var b strings.Builder
@@ -161,7 +161,7 @@ fencing       transactional
 lease         not held: nothing is sent until the group's coordinator confirms this member
 ready         no: partition 1 is restoring
 judged        0 unique, 0 redelivery, 0 duplicate
-not judged    0 without a key passed, 0 without a key dropped or tagged, 0 in bypass
+not judged    0 without a key passed, 0 without a key dropped or tagged, 0 in bypass or while restoring
 produced      0 to the output, 0 of them duplicates; 0 to the duplicates' topic
 missing       1 partitions without state, 2 behind; of them cut short by retention 3, by learn_from 4; 5 offsets lost
 changelog     marks: 1 records with 2 marks written, 3 marks wait, 4 failures; 5 marks restored, 6 records passed over

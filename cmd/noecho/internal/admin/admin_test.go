@@ -73,9 +73,9 @@ func TestModeAndStatus(t *testing.T) {
 	require.JSONEq(t, `{"mode":"shadow","on_duplicate":"drop","input":"in","output":"out","group":"g","group_protocol":"consumer","session_timeout_ms":45000,"fencing":"none","lease_held":true,"ready":true,
 		"records":{"unique":1,"redelivery":2,"duplicate":3,"no_key":4,"bypassed":5,"unjudged":6,"tagged":7,"produced":8,"duplicates_produced":9},
 		"missing":{"none":21,"behind":22,"retention":23,"bounded":24,"removed_offsets":25},
-		"partitions":[{"partition":0,"state":"running","paused":true,"next":11,"committed":10,"lag":9,"queued":8},
-			{"partition":2,"state":"restoring","paused":false,"next":0,"committed":null,"lag":null,"queued":0,
-				"learn":{"from":52,"why":"learn_from","at":53,"target":54,"records":51,"passing":true}}]}`, string(raw))
+		"partitions":[{"partition":0,"state":"running","passing":false,"paused":true,"next":11,"committed":10,"lag":9,"queued":8},
+			{"partition":2,"state":"restoring","passing":true,"paused":false,"next":0,"committed":null,"lag":null,"queued":0,
+				"learn":{"from":52,"why":"learn_from","at":53,"target":54,"records":51}}]}`, string(raw))
 
 	o.Ready = func() error { return errors.New("partition 2 is restoring") }
 	s, _, err = NewClient(serve(t, o)).Status(context.Background())

@@ -13,7 +13,8 @@ type Status struct {
 	DuplicatesTopic string      `json:"duplicates_topic,omitempty"`
 	Group           string      `json:"group"`
 	GroupProtocol   string      `json:"group_protocol"`
-	SessionMillis   int64       `json:"session_timeout_ms"` // of the group; with the protocol "consumer" 0 until the brokers have told it
+	SessionMillis   int64       `json:"session_timeout_ms"`                // of the group; with the protocol "consumer" 0 until the brokers have told it
+	SessionAssumed  bool        `json:"session_timeout_assumed,omitempty"` // it may not be read, and this is what is taken for it
 	Fencing         string      `json:"fencing"`
 	LeaseHeld       bool        `json:"lease_held"` // the group's coordinator confirms that this member's partitions are nobody else's
 	Ready           bool        `json:"ready"`
@@ -74,13 +75,13 @@ type Learn struct {
 	At      int64  `json:"at"`      // the offset where it is
 	Target  int64  `json:"target"`  // the offset where it ends
 	Records uint64 `json:"records"` // taken in from the input
-	Passing bool   `json:"passing"` // records pass without a verdict meanwhile
 }
 
 // Partition is the state of one assigned partition.
 type Partition struct {
 	Partition int32  `json:"partition"`
 	State     string `json:"state"`
+	Passing   bool   `json:"passing"` // records pass without a verdict while its store learns
 	Paused    bool   `json:"paused"`
 	Next      int64  `json:"next"`
 	Committed *int64 `json:"committed"` // null: nothing yet
@@ -113,7 +114,7 @@ func (s *Status) fill(r *kafka.Stats) {
 		Unique: t.Unique, Redelivery: t.Redelivery, Duplicate: t.Duplicate, NoKey: t.NoKey, Bypassed: t.Bypassed,
 		Unjudged: t.Unjudged, Tagged: t.Tagged, Produced: t.Produced, DuplicatesProduced: t.DuplicatesProduced,
 	}
-	s.LeaseHeld, s.SessionMillis = r.LeaseHeld, r.SessionTimeout.Milliseconds()
+	s.LeaseHeld, s.SessionMillis, s.SessionAssumed = r.LeaseHeld, r.SessionTimeout.Milliseconds(), r.SessionAssumed
 	m := &r.Missing
 	s.Missing = Missing{None: m.None, Behind: m.Behind, Retention: m.Retention, Bounded: m.Bounded, Removed: m.Removed}
 	s.fillChangelog(r)
@@ -128,10 +129,10 @@ func (s *Status) fill(r *kafka.Stats) {
 		p := &r.Partitions[i]
 		var learn *Learn
 		if p.LearnWhy != "" {
-			learn = &Learn{From: p.LearnFrom, Why: string(p.LearnWhy), At: p.LearnAt, Target: p.LearnTarget, Records: p.Learned, Passing: p.Passing}
+			learn = &Learn{From: p.LearnFrom, Why: string(p.LearnWhy), At: p.LearnAt, Target: p.LearnTarget, Records: p.Learned}
 		}
 		s.Partitions = append(s.Partitions, Partition{
-			Partition: p.Partition, State: p.State.String(), Paused: p.Paused, Next: p.Next, Committed: known(p.Committed), Lag: known(p.Lag), Queued: p.Queued,
+			Partition: p.Partition, State: p.State.String(), Passing: p.Passing, Paused: p.Paused, Next: p.Next, Committed: known(p.Committed), Lag: known(p.Lag), Queued: p.Queued,
 			Learn: learn,
 		})
 	}

@@ -88,14 +88,14 @@ func Default() Config {
 		// The members' own assignment knows who has a partition's state; the brokers' does not.
 		GroupProtocol: "classic",
 		// Within a partition the log itself says which of two records was first, and partitions need not wait for each other.
-		Scope:       "partition",
-		StartAt:     "earliest",
-		Learn:       "handled",
-		LearnFrom:   "window",
+		Scope:          "partition",
+		StartAt:        "earliest",
+		Learn:          "handled",
+		LearnFrom:      "window",
 		WhileRestoring: "block",
-		OnDuplicate: "drop",
-		Fencing:     "none",
-		Mode:        "active",
+		OnDuplicate:    "drop",
+		Fencing:        "none",
+		Mode:           "active",
 		// Shorter: more fsyncs and commits for nothing. Longer: more work to do again after a crash.
 		CommitInterval: time.Second,
 		// Shorter: a process that only restarts loses its partitions. Longer: those of one that is gone stand still.

@@ -75,7 +75,7 @@ func putAssigned(put putFunc, topic string, p *kafka.PartitionStats) {
 	put(queued, float64(p.Queued), topic, part)
 	put(queuedB, float64(p.QueuedBytes), topic, part)
 	put(restoreLeft, float64(p.LearnTarget-p.LearnAt), topic, part)
-	if p.State == kafka.StateRestoring {
+	if p.State == kafka.StateRestoring && !p.Passing {
 		return // where to go on is not known yet
 	}
 	put(next, float64(p.Next), topic, part)
