@@ -94,11 +94,15 @@ func TestCheckAllocatesNothing(t *testing.T) {
 			s := warm(t, st, filter)
 			none := func(what string, f func()) {
 				t.Helper()
-				require.Zero(t, testing.AllocsPerRun(1, func() { // not 100: it would divide by that, and forget some
-					for range 100 {
-						f()
-					}
-				}), what)
+				least := 1.0
+				for range 3 { // something else in the process may allocate, but not each time
+					least = min(least, testing.AllocsPerRun(1, func() { // not 100: it would divide by that, and forget some
+						for range 50 {
+							f()
+						}
+					}))
+				}
+				require.Zero(t, least, what)
 			}
 			none("new", func() { st.check(t, s.p, st.news(), engine.Unique) })
 			none("recent copy", func() { st.check(t, s.p, st.copies(), engine.Duplicate) })
@@ -107,6 +111,9 @@ func TestCheckAllocatesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestTableAllocatesNothing: a table that grows as large as one before it, directory, pages and trail.
+func TestTableAllocatesNothing(t *testing.T) { require.Zero(t, engine.TableAllocs(100_000)) }
 
 // TestCommitAllocatesNothing, on the real file system: the one in memory allocates by itself.
 func TestCommitAllocatesNothing(t *testing.T) {

@@ -36,7 +36,7 @@ func (d *directories) put(dir directory) {
 	depth := bits.TrailingZeros(uint(len(dir)))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if free := d.free[depth]; len(free)*int(dir.bytes()) < keptDirBytes {
+	if free := d.free[depth]; int64(len(free)+1)*dir.bytes() <= keptDirBytes {
 		d.free[depth] = append(free, dir)
 	}
 }

@@ -29,7 +29,7 @@ type Engine struct {
 	index  *index.Index
 	log    *wal.Log
 	pool   *tableMemory
-	trails *pool[trailBlock]
+	trails *trailMemory
 
 	kick       chan struct{} // capacity 1: there may be work for the keeper
 	stop       chan struct{} // closed by Close
@@ -40,6 +40,8 @@ type Engine struct {
 
 	planterKick chan struct{} // capacity 1: there may be work for the planter
 	planterDone chan struct{}
+
+	rereads chan struct{} // capacity rereadsAtOnce: a turn each
 
 	aheads    chan *ahead // unbuffered: what no worker takes at once, the caller does
 	aheadOnce sync.Once
@@ -92,12 +94,12 @@ func Open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger,
 		delta: o.Window.Milliseconds() / int64(o.Buckets),
-		pool:  newTableMemory(), trails: newPool[trailBlock](),
+		pool:  newTableMemory(), trails: newTrailMemory(),
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), keeperDone: make(chan struct{}),
 		syncKick: make(chan struct{}, 1), syncerDone: make(chan struct{}),
 		planterKick: make(chan struct{}, 1), planterDone: make(chan struct{}),
-		aheads: make(chan *ahead),
-		parts:  map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
+		aheads: make(chan *ahead), rereads: make(chan struct{}, rereadsAtOnce),
+		parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	e.room.L = &e.roomMu
 	e.sizeTables(0)

@@ -105,7 +105,8 @@ func (s *shard) loadFilter() bool {
 	}
 	s.filter = f
 	for i := range s.buckets {
-		if p, ok := planes[s.buckets[i].num]; ok {
+		// One that was emptied since has nothing in the index, and begins anew; what its plane holds is cleared.
+		if p, ok := planes[s.buckets[i].num]; ok && s.buckets[i].cold {
 			s.buckets[i].bit = 1 << p
 		}
 	}

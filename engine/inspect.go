@@ -58,7 +58,7 @@ func inspect(fs vfs.FS, dir string) (r Report, err error) {
 	o := Options{FS: fs, Window: time.Duration(h.WindowMs) * time.Millisecond, Buckets: h.Buckets}.withDefaults()
 	e := &Engine{
 		dir: dir, opt: o, logger: o.Logger, header: h, delta: h.WindowMs / int64(h.Buckets),
-		pool: newTableMemory(), trails: newPool[trailBlock](), parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
+		pool: newTableMemory(), trails: newTrailMemory(), parts: map[partitionName]*shard{}, byID: map[uint32]*shard{}, nextID: 1,
 	}
 	if e.index, err = index.Open(fs.PathJoin(dir, indexDir), index.Options{FS: fs, ReadOnly: true}); err != nil {
 		return Report{}, fmt.Errorf("engine: opening the index: %w", err)

@@ -39,6 +39,7 @@ type PartitionMetrics struct {
 	FilterBytes     int64
 	SecondBytes     int64 // of the second opinions on buckets that are not merged yet (bloom.Second)
 	Rebuilding      bool  // the filter is being rebuilt: answers are exact, lookups slow
+	Rereading       bool  // that, or the second opinion on the current bucket is being read from the index: lookups in that take longer
 
 	Unique, Redelivery, Duplicate uint64
 	FalsePositives                uint64 // the filter said maybe, and there was no mark
@@ -82,7 +83,7 @@ func (s *shard) metrics() PartitionMetrics {
 	defer s.mu.Unlock()
 	m := PartitionMetrics{
 		Topic: s.topic, Partition: s.partition, LogID: s.logID, Claimed: s.claimed,
-		Committed: s.committed, StreamTime: s.streamTime, EffectiveWindow: s.effectiveWindow(), Rebuilding: s.maybe != 0,
+		Committed: s.committed, StreamTime: s.streamTime, EffectiveWindow: s.effectiveWindow(), Rebuilding: s.maybe != 0, Rereading: s.rebuild != nil || s.rebuilt != nil,
 		Unique: s.counts.unique, Redelivery: s.counts.redelivery, Duplicate: s.counts.duplicate,
 		FalsePositives: s.counts.falsePositives, IndexLookups: s.counts.indexLookups, LookupsAhead: s.counts.lookupsAhead,
 		TrailHits: s.counts.trailHits, TrailBlocks: s.counts.trailBlocks, ClockLead: s.counts.clockLead,

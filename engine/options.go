@@ -99,6 +99,7 @@ type Options struct {
 
 	maxHot    int           // sealed tables a partition keeps readable; tests set it to evict at once
 	leastKept int           // keys from which on a bucket's plane is kept; tests have none as small
+	reread    func() error  // called when a rebuild has read the index, before what it brought is adopted; tests hold it there
 	slow      time.Duration // the mean time of lookups from which on they are done ahead; tests set it to do so always
 }
 

@@ -15,6 +15,9 @@ type rebuild struct {
 	done   chan struct{}
 }
 
+// rereadsAtOnce is how many partitions read nothing but the second opinion at a time.
+const rereadsAtOnce = 2
+
 // rebuilt is what it brought.
 type rebuilt struct {
 	filter  bloom.Filter // nil: the saved one holds
@@ -47,39 +50,69 @@ func (s *shard) startRebuild(loaded bool) {
 	go func() {
 		defer close(r.done)
 		defer cancel()
-		var f bloom.Filter
-		if !loaded {
-			f = s.newRefilled(rs)
-		}
-		began, fromFiles := time.Now(), 0
-		var err error
-		for i := 0; i < len(rs) && err == nil; i++ {
-			var fromFile bool
-			if fromFile, err = s.refillFrom(ctx, f, rs[i]); fromFile {
-				fromFiles++
-			} else if !loaded && f.Kind() == FilterSliced {
-				rs[i].kept = false // its file was refused and removed: it is written anew
-			}
+		began := time.Now()
+		f, fromFiles, err := s.readBuckets(ctx, rs, loaded)
+		if err == nil && s.e.opt.reread != nil {
+			err = s.e.opt.reread()
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.rebuild = nil
-		if err != nil {
+		switch {
+		case err != nil:
 			if b := s.find(rs[len(rs)-1].num); b != nil {
 				b.later = nil
 			}
-			if ctx.Err() == nil {
-				s.e.logger.Error("rebuilding the filter failed: lookups stay exact but slow", "topic", s.topic, "partition", s.partition, "err", err)
+			if ctx.Err() != nil {
+				return
 			}
+			what := "rebuilding the filter failed: lookups stay exact but slow"
+			if loaded {
+				what = "the second filter of the current bucket could not be read from the index: lookups in it take longer"
+			}
+			s.e.logger.Error(what, "topic", s.topic, "partition", s.partition, "err", err)
 			return
-		}
-		if !loaded {
+		case loaded:
+			s.e.logger.Info("second filter of the current bucket read from the index", "topic", s.topic, "partition", s.partition, "keys", rs[0].second.Count(),
+				"took", time.Since(began).Round(time.Millisecond))
+		default:
 			s.e.logger.Info("filter rebuilt", "topic", s.topic, "partition", s.partition, "buckets", len(rs), "from_files", fromFiles,
 				"took", time.Since(began).Round(time.Millisecond))
 		}
 		s.rebuilt = &rebuilt{f, rs}
 		s.e.sow()
 	}()
+}
+
+// readBuckets reads what a rebuild is about. With a saved filter that holds, nothing waits for it, and a thousand partitions that are claimed at once take turns.
+func (s *shard) readBuckets(ctx context.Context, rs []refill, loaded bool) (f bloom.Filter, fromFiles int, err error) {
+	if loaded {
+		select {
+		case s.e.rereads <- struct{}{}:
+			defer func() { <-s.e.rereads }()
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
+		s.mu.Lock()
+		if b := s.find(rs[0].num); b != nil {
+			rs[0].keys = max(rs[0].keys, b.keys) // what came meanwhile is read, too
+		}
+		s.mu.Unlock()
+	} else {
+		f = s.newRefilled(rs)
+	}
+	for i := range rs {
+		fromFile, err := s.refillFrom(ctx, f, rs[i])
+		if err != nil {
+			return nil, 0, err
+		}
+		if fromFile {
+			fromFiles++
+		} else if f != nil && f.Kind() == FilterSliced {
+			rs[i].kept = false // its file was refused and removed: it is written anew
+		}
+	}
+	return f, fromFiles, nil
 }
 
 // adoptRebuilt ends a rebuild. Called by the planter with mu held.

@@ -79,7 +79,7 @@ func (s *shard) collect() (w work, marks int) {
 		dead := t.n > 0 && s.find(t.bucket) == nil
 		w.tables = append(w.tables, t)
 		w.dead = append(w.dead, dead)
-		w.trail = append(w.trail, t.n > 0 && !dead && !t.scarred && t.trail != nil)
+		w.trail = append(w.trail, t.n > 0 && !dead && !t.scarred && len(t.trail) > 0)
 		if t.n > 0 {
 			last = t.bucket
 			marks += t.n

@@ -31,9 +31,8 @@ type table struct {
 	firstPos position // the oldest WAL frame with content of this table
 	forgets  []bucketHash
 
-	trail    *trailBlock // marks in the order of the log: the last block; immutable like the rest, and given back by the seal
-	trailLen int         // blocks
-	scarred  bool        // the trail is not to be stored; under shard.mu
+	trail   []*trailBlock // marks in the order of the log; immutable like the rest, and given back by the seal
+	scarred bool          // the trail is not to be stored; under shard.mu
 
 	planted      int    // directory entries whose pages are in the filter; under shard.mu
 	plantedMarks int    // marks in these
@@ -129,7 +128,7 @@ func (t *table) split(g *page, h bloom.Hash) bool {
 
 // bytes is the memory the table holds.
 func (t *table) bytes() int64 {
-	return int64(t.pages)*pageBytes + t.dir.bytes() + int64(len(t.forgets))*bucketHashBytes + int64(t.trailLen)*trailBlockBytes
+	return int64(t.pages)*pageBytes + t.dir.bytes() + int64(len(t.forgets))*bucketHashBytes + int64(len(t.trail))*trailBlockBytes
 }
 
 // release gives the pages back. The table must not be used afterwards.

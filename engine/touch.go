@@ -48,34 +48,34 @@ func (t *table) touch(hs []bloom.Hash, active bool) (sink uint64) {
 // known names the records of a chunk by a byte each.
 const _ = uint8(chunkRecords - 1)
 
-// touchKnown does the same in the tables that are in the filter, for the keys that it may hold: copies, mostly. Each goes no further than
-// the first table that seems to have it.
+// touchBuckets bounds the buckets whose tables are touched ahead: with thousands of them to a window, each would be gone through for every chunk.
+const touchBuckets = 8
+
+// touchKnown does the same in the tables that are in the filter, for the keys that it may hold in their bucket: copies, mostly.
 func (s *shard) touchKnown(hs []bloom.Hash) {
-	var warm bloom.Mask // planes of buckets that have such tables
-	for i := range s.buckets {
-		if len(s.buckets[i].tables) > 0 {
-			warm |= s.buckets[i].bit
-		}
-	}
-	rest := s.known[:0]
-	for i := range hs {
-		if s.masks[i]&warm != 0 {
-			rest = append(rest, uint8(i))
-		}
-	}
-	for at := len(s.buckets) - 1; at >= 0 && len(rest) > 1; at-- {
+	left := touchBuckets
+	for at := len(s.buckets) - 1; at >= 0 && left > 0; at-- {
 		b := &s.buckets[at]
-		for j := len(b.tables) - 1; j >= 0 && len(rest) > 1; j-- {
+		if len(b.tables) == 0 || b.bit == 0 {
+			continue
+		}
+		left--
+		rest := s.known[:0]
+		for i := range hs {
+			if s.masks[i]&b.bit != 0 {
+				rest = append(rest, uint8(i))
+			}
+		}
+		for j := len(b.tables) - 1; j >= 0 && len(rest) > 1; j-- { // one alone has nothing to overlap with
 			if t := b.tables[j]; t.planted > 0 {
-				rest = s.touchIn(t, b.bit, hs, rest)
+				rest = s.touchIn(t, hs, rest)
 			}
 		}
 	}
 }
 
-// touchIn touches t for the keys of the chunk that rest names, where the filter has them in the bucket of bit. It returns those that t does not seem
-// to hold, in rest.
-func (s *shard) touchIn(t *table, bit bloom.Mask, hs []bloom.Hash, rest []uint8) []uint8 {
+// touchIn touches t for the keys of the chunk that rest names. It returns those that t does not seem to hold, in rest.
+func (s *shard) touchIn(t *table, hs []bloom.Hash, rest []uint8) []uint8 {
 	shift, sink := 64-t.depth, uint64(0)
 	for _, i := range rest {
 		h := &hs[i]
@@ -86,7 +86,7 @@ func (s *shard) touchIn(t *table, bit bloom.Mask, hs []bloom.Hash, rest []uint8)
 		h := &hs[i]
 		g, home := t.dir[h.Hi>>shift], homeOf(*h)
 		m := matches(g.tags[home], tagOf(*h))
-		if m == 0 || s.masks[i]&bit == 0 {
+		if m == 0 {
 			rest[n] = i
 			n++
 			continue

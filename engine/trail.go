@@ -2,6 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
+	"slices"
+	"sync"
 
 	"noecho/bloom"
 	"noecho/internal/index"
@@ -43,17 +45,57 @@ type trailBlock struct {
 	buf         [trailBlockBytes]byte
 	n           int
 	first, last int64
-	before      *trailBlock // of the same table; both lie outside of the heap, or in memory that has no pointers to it
+}
+
+// maxLists bounds the lists that are kept; one of a table of a million marks has 10 KiB.
+const maxLists = 64
+
+// trailMemory is what trails are made of: blocks, and the lists of them, which grow with their table by allocations in the middle of a Check if each
+// table begins with a new one. Safe for concurrent use.
+type trailMemory struct {
+	*pool[trailBlock]
+
+	listMu sync.Mutex
+	lists  [][]*trailBlock // empty ones; protected by listMu
+}
+
+func newTrailMemory() *trailMemory { return &trailMemory{pool: newPool[trailBlock]()} }
+
+// list returns an empty list.
+func (m *trailMemory) list() (l []*trailBlock) {
+	m.listMu.Lock()
+	defer m.listMu.Unlock()
+	if n := len(m.lists); n > 0 {
+		l, m.lists = m.lists[n-1], m.lists[:n-1]
+	}
+	return l
+}
+
+// giveBack takes a list and its blocks.
+func (m *trailMemory) giveBack(l []*trailBlock) {
+	for _, b := range l {
+		m.put(b)
+	}
+	clear(l)
+	m.listMu.Lock()
+	defer m.listMu.Unlock()
+	if cap(l) > 0 && len(m.lists) < maxLists {
+		m.lists = append(m.lists, l[:0])
+	}
 }
 
 // follow adds a mark to the table's trail; the caller sees to it that offsets ascend.
-func (t *table) follow(h bloom.Hash, offset int64, pool *pool[trailBlock]) {
-	b := t.trail
+func (t *table) follow(h bloom.Hash, offset int64, memory *trailMemory) {
+	var b *trailBlock
+	if n := len(t.trail); n > 0 {
+		b = t.trail[n-1]
+	} else {
+		t.trail = memory.list()
+	}
 	if b == nil || b.n > trailBlockBytes-maxTrailEntry {
-		b = pool.get()
-		b.n, b.first, b.last, b.before = 0, offset, offset, t.trail
-		t.trail = b
-		t.trailLen++
+		b = memory.get()
+		b.n, b.first, b.last = 0, offset, offset
+		t.trail = append(t.trail, b)
 	}
 	binary.LittleEndian.PutUint64(b.buf[b.n:], h.Hi)
 	binary.LittleEndian.PutUint64(b.buf[b.n+8:], h.Lo)
@@ -63,15 +105,15 @@ func (t *table) follow(h bloom.Hash, offset int64, pool *pool[trailBlock]) {
 
 // trailEnd is the offset of the last mark in the trail; -1 when there is none.
 func (t *table) trailEnd() int64 {
-	if t.trail == nil {
-		return -1
+	if n := len(t.trail); n > 0 {
+		return t.trail[n-1].last
 	}
-	return t.trail.last
+	return -1
 }
 
 // trailBlocks yields the blocks of a frozen table, the last one first.
 func (t *table) trailBlocks(yield func(int64, []byte) bool) {
-	for b := t.trail; b != nil; b = b.before {
+	for _, b := range slices.Backward(t.trail) {
 		if !yield(b.first, b.buf[:b.n]) {
 			return
 		}
@@ -79,13 +121,9 @@ func (t *table) trailBlocks(yield func(int64, []byte) bool) {
 }
 
 // dropTrail gives the blocks back.
-func (t *table) dropTrail(pool *pool[trailBlock]) {
-	for t.trail != nil {
-		b := t.trail
-		t.trail = b.before // whoever gets the block next may write to it at once
-		pool.put(b)
-	}
-	t.trailLen = 0
+func (t *table) dropTrail(memory *trailMemory) {
+	memory.giveBack(t.trail)
+	t.trail = nil
 }
 
 // visitTrail calls f for the marks of a block whose first one has that offset. It says false when the block is none.

@@ -11,7 +11,7 @@ import (
 
 // TestTrailBlock: what is followed is visited again, over block ends, and to the byte.
 func TestTrailBlock(t *testing.T) {
-	pool := newPool[trailBlock]()
+	pool := newTrailMemory()
 	table := &table{}
 	require.Equal(t, int64(-1), table.trailEnd())
 	offsets := []int64{7, 8, 300, 1 << 40, 1<<63 - 2}
@@ -19,17 +19,17 @@ func TestTrailBlock(t *testing.T) {
 		table.follow(bloom.Hash{Hi: uint64(i), Lo: ^uint64(i)}, o, pool)
 		require.Equal(t, o, table.trailEnd())
 	}
-	require.Equal(t, 1, table.trailLen)
+	require.Len(t, table.trail, 1)
 	le := func(v byte) []byte { return []byte{v, 0, 0, 0, 0, 0, 0, 0} }
 	ff := bytes.Repeat([]byte{0xff}, 7)
 	want := append(append(append(le(0), 0xff), ff...), 0)                 // 7, the key's
 	want = append(append(append(append(want, le(1)...), 0xfe), ff...), 1) // 8
-	require.Equal(t, want, table.trail.buf[:len(want)])
+	require.Equal(t, want, table.trail[0].buf[:len(want)])
 
 	for range 5000 { // more than a block
 		table.follow(bloom.Hash{Hi: 1, Lo: 1}, 1<<63-2, pool)
 	}
-	require.Greater(t, table.trailLen, 4)
+	require.Greater(t, len(table.trail), 4)
 	var got []int64
 	last := int64(1<<63 - 1)
 	for first, block := range table.trailBlocks {

@@ -47,8 +47,9 @@
 //   - Calls that may wait for Pebble's central lock run on a goroutine of their
 //     own (call): when Pebble freezes they are left behind, and their callers get
 //     a *FailedError.
-//   - A Reader belongs to one goroutine. Its iterator is a clone of a shared
-//     snapshot, so that closing it takes no lock of Pebble's.
+//   - A Reader belongs to one goroutine. Its iterators, one for stacks and one
+//     for buckets that are merged, are clones of a shared snapshot, so that
+//     closing them takes no lock of Pebble's.
 //   - One goroutine, the closer, closes the snapshots that are out of date.
 //   - One goroutine, the settler, decides what is merged, and when. Pebble by
 //     itself merges metas only.

@@ -38,7 +38,7 @@ type snapshot struct {
 // opens thirty tables, and each lookup after it, in whatever bucket, would ask their
 // filters, a line of memory each, though it is plain that they have nothing of
 // that bucket. (Bounds on the iterator would close them, to be opened again by the next
-// lookup in the stack.) So lookups in buckets that are merged, most of them, have clones of their own.
+// lookup in the stack.) So lookups in buckets that are merged, most of them, have clones of their own. The trail is read with those of stacks.
 type kind int
 
 const (
