@@ -60,6 +60,17 @@ func (l *life) knowsAll() bool {
 	return len(as) == int(l.w.parts) && !slices.ContainsFunc(as, func(a *assignment) bool { return !a.restored() || a.behind.Load() })
 }
 
+// slowly makes each question to the store take so long; begun is closed with the first.
+func slowly(pause time.Duration) (h *hooks, begun chan struct{}) {
+	begun = make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	return &hooks{check: func(int32) error {
+		begin()
+		time.Sleep(pause)
+		return nil
+	}}, begun
+}
+
 // TestPassWhileRestoring: records pass while the store learns, copies among them, and offsets are committed. When it knows all, also what passed meanwhile, no
 // copy passes any more.
 func TestPassWhileRestoring(t *testing.T) {
@@ -215,14 +226,9 @@ func TestBypassEndsLearning(t *testing.T) {
 			w.run(oneName)
 			w.fs = testutil.NewFS()
 			w.feed(rec(0, "k000000", "copy"))
-			begun := make(chan struct{})
-			begin := sync.OnceFunc(func() { close(begun) })
+			hooks, begun := slowly(50 * time.Millisecond)
 			var log bytes.Buffer
-			l := w.start(&hooks{check: func(int32) error {
-				begin()
-				time.Sleep(50 * time.Millisecond)
-				return nil
-			}}, func(cfg *RelayConfig) {
+			l := w.start(hooks, func(cfg *RelayConfig) {
 				oneName(cfg)
 				cfg.WhileRestoring, cfg.Logger = while, slog.New(slog.NewTextHandler(&log, nil))
 			})
@@ -255,13 +261,8 @@ func TestBypassEndsLearningIsAHole(t *testing.T) {
 	w.feed(history(rand.New(rand.NewPCG(67, 1)), 1, 8*chunkRecords)...)
 	w.run(withoutChangelog)
 	w.fs = testutil.NewFS()
-	begun := make(chan struct{})
-	begin := sync.OnceFunc(func() { close(begun) })
-	l := w.start(&hooks{check: func(int32) error {
-		begin()
-		time.Sleep(30 * time.Millisecond)
-		return nil
-	}}, nil)
+	hooks, begun := slowly(30 * time.Millisecond)
+	l := w.start(hooks, nil)
 	<-begun
 	set(t, l, ModeBypass)
 	w.eventually("left out", func() bool { return l.idle() })
@@ -283,13 +284,8 @@ func TestRestartAfterBypassEndedLearning(t *testing.T) {
 	w.run(oneName)
 	w.fs = testutil.NewFS()
 	w.feed(rec(0, "k000001", "copy"))
-	begun := make(chan struct{})
-	begin := sync.OnceFunc(func() { close(begun) })
-	l := w.start(&hooks{check: func(int32) error {
-		begin()
-		time.Sleep(30 * time.Millisecond)
-		return nil
-	}}, passing)
+	hooks, begun := slowly(30 * time.Millisecond)
+	l := w.start(hooks, passing)
 	<-begun
 	set(t, l, ModeBypass)
 	l.settle()
