@@ -14,7 +14,7 @@
 //   - Each original is handled, at least once: one that was handed over before a crash and not committed is handed over
 //     again, and [Batch.Redelivered] says so. Where nothing crashes, is lost, or fails, it is once.
 //   - No copy is handled: of an earlier record of the partition, with the same key, inside the window, and as far as this
-//     engine has seen it.
+//     engine has seen it, or has learned of it: see RestoringPass.
 //   - Marks are durable before the offset is. A start goes on at the later of the two; an operator who sets the group's
 //     offset is obeyed: originals come again, copies do not.
 //   - In a partition the handler has one call at a time, in offset order. A copy that takes the place of a record that was

@@ -20,12 +20,7 @@ const (
 	FencingTransactional Fencing = "transactional"
 )
 
-func (f Fencing) validate() error {
-	if f != FencingNone && f != FencingTransactional {
-		return fmt.Errorf("fencing %q is none of none, transactional", string(f))
-	}
-	return nil
-}
+func (f Fencing) validate() error { return oneOf("fencing", f, FencingNone, FencingTransactional) }
 
 // transactionalID is the name under which the coordinator knows the member: the same in its next life, whose first
 // request ends what this one has left open.

@@ -22,11 +22,7 @@ const (
 )
 
 func (p GroupProtocol) validate() error {
-	switch p {
-	case ProtocolClassic, ProtocolConsumer:
-		return nil
-	}
-	return fmt.Errorf("group_protocol %q is none of classic, consumer", string(p))
+	return oneOf("group_protocol", p, ProtocolClassic, ProtocolConsumer)
 }
 
 // leastHeartbeat is the version of the heartbeat from which on the client speaks the protocol: Kafka 4.0's.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -200,9 +199,5 @@ const (
 )
 
 func (m MissingKey) validate() error {
-	switch m {
-	case MissingPass, MissingDrop, MissingFail:
-		return nil
-	}
-	return fmt.Errorf("on_missing_key %q is none of pass, drop, fail", string(m))
+	return oneOf("on_missing_key", m, MissingPass, MissingDrop, MissingFail)
 }

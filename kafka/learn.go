@@ -25,13 +25,7 @@ const (
 	LearnOff Learn = "off"
 )
 
-func (l Learn) validate() error {
-	switch l {
-	case LearnHandled, LearnAll, LearnOff:
-		return nil
-	}
-	return fmt.Errorf("learn %q is none of handled, all, off", string(l))
-}
+func (l Learn) validate() error { return oneOf("learn", l, LearnHandled, LearnAll, LearnOff) }
 
 const learnSayEvery = 10 * time.Second // a line in the log
 

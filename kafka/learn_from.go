@@ -122,7 +122,7 @@ type Learning struct {
 	Passing              bool // records pass without a verdict meanwhile: see RestoringPass
 }
 
-// learning is an assignment's. Written by run; anyone reads.
+// learning is an assignment's. Written by whoever learns, run or the lesson beside it; anyone reads.
 type learning struct {
 	records    atomic.Uint64 // taken in
 	at, target atomic.Int64  // offsets; equal: nothing left

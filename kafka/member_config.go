@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -82,8 +83,8 @@ func (c *memberConfig) problems() (problems []string) {
 		problems = append(problems, err.Error())
 	}
 	problems = append(problems, c.protocolProblems()...)
-	if c.StartAt != StartEarliest && c.StartAt != StartLatest {
-		problems = append(problems, fmt.Sprintf("start_at %q is none of earliest, latest", string(c.StartAt)))
+	if err := oneOf("start_at", c.StartAt, StartEarliest, StartLatest); err != nil {
+		problems = append(problems, err.Error())
 	}
 	if err := c.Learn.validate(); err != nil {
 		problems = append(problems, err.Error())
@@ -122,6 +123,18 @@ func (c *memberConfig) protocolProblems() []string {
 		return nil
 	}
 	return tooSmall([]least{{"session_timeout", int64(c.SessionTimeout), int64(100 * time.Millisecond)}})
+}
+
+// oneOf says that a setting is none of the values that it may have.
+func oneOf[T ~string](setting string, value T, known ...T) error {
+	var names []string
+	for _, k := range known {
+		if value == k {
+			return nil
+		}
+		names = append(names, string(k))
+	}
+	return fmt.Errorf("%s %q is none of %s", setting, string(value), strings.Join(names, ", "))
 }
 
 // least is a setting and the least it may be.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,14 +28,7 @@ const (
 // Modes are all of them.
 func Modes() []Mode { return []Mode{ModeActive, ModeShadow, ModeBypass} }
 
-func (m Mode) validate() error {
-	for _, known := range Modes() {
-		if m == known {
-			return nil
-		}
-	}
-	return fmt.Errorf("mode %q is none of active, shadow, bypass", string(m))
-}
+func (m Mode) validate() error { return oneOf("mode", m, Modes()...) }
 
 // Mode returns what SetMode set last, or the configuration.
 func (r *Relay) Mode() Mode { return *r.mode.Load() }

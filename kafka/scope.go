@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
@@ -21,13 +20,7 @@ const (
 	ScopeTopic Scope = "topic"
 )
 
-func (s Scope) validate() error {
-	switch s {
-	case ScopePartition, ScopeTopic:
-		return nil
-	}
-	return fmt.Errorf("scope %q is none of partition, topic", string(s))
-}
+func (s Scope) validate() error { return oneOf("scope", s, ScopePartition, ScopeTopic) }
 
 // open returns the store of a topic in that scope.
 func (s Scope) open(e *engine.Engine, topic string) engineStore {

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,11 +19,7 @@ const (
 )
 
 func (w WhileRestoring) validate() error {
-	switch w {
-	case RestoringBlock, RestoringPass:
-		return nil
-	}
-	return fmt.Errorf("while_restoring %q is none of block, pass", string(w))
+	return oneOf("while_restoring", w, RestoringBlock, RestoringPass)
 }
 
 // problems are what it does not go together with.
